@@ -35,7 +35,8 @@ class LatencyReceipt:
 
     @property
     def unaccounted(self) -> float:
-        return self.total - sum(getattr(self, stage) for stage in STAGES)
+        stages = (getattr(self, stage) for stage in STAGES)
+        return self.total - sum(stages, 0.0)
 
     def as_json(self) -> dict[str, float]:
         """`{"unit": "ms", ...}` without the unit: field name to milliseconds, rounded to 1 us."""
