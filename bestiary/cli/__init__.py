@@ -1,0 +1,1 @@
+"""The command line: the only part of `bestiary` that may know Ray Serve and the SDK."""

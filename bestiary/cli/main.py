@@ -1,0 +1,72 @@
+"""The `bestiary` command: options for all commands, and the one place that prints errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from bestiary.cli import deploy, doctor, keys, models, talk, up
+from bestiary.cli.context import Context
+from bestiary.cli.screen import errors
+from bestiary.errors import BestiaryError
+from bestiary.settings import Settings
+
+app = typer.Typer(
+    name="bestiary",
+    help="A self-hosted Generative AI platform: real models in size tiers, on your own machines.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+)
+app.command("setup", rich_help_panel="Platform")(up.setup)
+app.command("up", rich_help_panel="Platform")(up.up)
+app.command("down", rich_help_panel="Platform")(up.down)
+app.command("status", rich_help_panel="Platform")(up.status)
+app.command("doctor", rich_help_panel="Platform")(doctor.doctor)
+app.command("supervise", hidden=True)(up.supervise)
+app.command("chat", rich_help_panel="Use it")(talk.chat)
+app.command("complete", rich_help_panel="Use it")(talk.complete)
+app.command("embed", rich_help_panel="Use it")(talk.embed)
+app.add_typer(models.app, name="models", rich_help_panel="Manage it")
+app.add_typer(keys.app, name="keys", rich_help_panel="Manage it")
+app.add_typer(deploy.app, name="deploy", rich_help_panel="Manage it")
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(help="Where keys, weights and logs live. [BESTIARY_HOME]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The gateway's port. [BESTIARY_PORT]")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A profile's name or file. [BESTIARY_PROFILE]")
+    ] = None,
+) -> None:
+    """Options before the command hold for every command; each can come from the environment."""
+    given = {"home": home, "port": port, "profile": profile}
+    context.obj = Context(Settings(**{k: v for k, v in given.items() if v is not None}))
+
+
+def main() -> None:
+    """Runs the command line; an error is one clear line on stderr and a non-zero status."""
+    from bestiary_client import BestiaryError as ClientError
+
+    try:
+        app()
+    except (BestiaryError, ClientError) as error:
+        errors.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        sys.exit(1)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = f"BESTIARY_{str(fault['loc'][0]).upper()}" if fault["loc"] else ""
+            errors.print(f"[red]error:[/red] {name}: {fault['msg']}", soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""`bestiary models`: the garden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bestiary.cli.context import Context
+from bestiary.cli.screen import ScreenProgress, console
+from bestiary.cli.up import reload_running
+from bestiary.garden import ModelCard
+from bestiary.profile.bindings import bind_tier
+from bestiary.schemas.routing import Tier
+
+app = typer.Typer(help="The Model Garden: list, show, pull, add, remove.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(context: typer.Context) -> None:
+    """Show every card, whether it is installed, and the tiers that the profile binds it to."""
+    ctx: Context = context.obj
+    bound = _tiers_by_card(ctx)
+    table = Table("card", "family", "parameters", "licence", "installed", "tiers", box=None)
+    for card in ctx.garden.cards():
+        table.add_row(
+            card.id,
+            card.family,
+            f"{card.parameters / 1e6:,.0f} M",
+            card.license,
+            "[green]yes[/green]" if ctx.garden.is_installed(card.id) else "no",
+            " ".join(bound.get(card.id, ())),
+        )
+    console.print(table)
+
+
+@app.command()
+def show(context: typer.Context, card: Annotated[str, typer.Argument(help="A card's id.")]) -> None:
+    """Show one card: sources, licence, provenance, and what is installed of it."""
+    ctx: Context = context.obj
+    found = ctx.garden.card(card)
+    for name, value in found.model_dump(mode="json", exclude={"sources"}).items():
+        console.print(f"[bold]{name:>16}[/bold]  {value}", soft_wrap=True)
+    for source in found.sources:
+        console.print(f"[bold]{'source':>16}[/bold]  {source.url}", soft_wrap=True)
+    if ctx.garden.is_installed(card):
+        installed = ctx.garden.installed(card)
+        console.print(f"[bold]{'installed':>16}[/bold]  {installed.path}", soft_wrap=True)
+        console.print(f"[bold]{'revision':>16}[/bold]  {installed.revision}")
+    else:
+        console.print(f"[bold]{'installed':>16}[/bold]  no: bestiary models pull {card}")
+
+
+@app.command()
+def pull(
+    context: typer.Context,
+    cards: Annotated[list[str] | None, typer.Argument(help="Cards' ids.")] = None,
+    all_of_profile: Annotated[
+        bool, typer.Option("--profile-cards", help="All cards that the profile names.")
+    ] = False,
+) -> None:
+    """Install weights: download, check every sha256, convert once."""
+    ctx: Context = context.obj
+    wanted = list(cards or ())
+    if all_of_profile:
+        named = (deployment.card for deployment in ctx.profile().deployments.values())
+        wanted += [card for card in named if isinstance(card, str)]
+    for card in dict.fromkeys(wanted):
+        installed = ctx.garden.install(card, ScreenProgress())
+        console.print(f"[green]installed[/green] {card} in {installed.path}", soft_wrap=True)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A GGUF file, or a folder with safetensors.")],
+    tier: Annotated[Tier | None, typer.Option(help="Bind this tier to it.")] = None,
+    card_id: Annotated[str | None, typer.Option("--id", help="The new card's id.")] = None,
+    license_name: Annotated[str, typer.Option("--license", help="Its licence.")] = "unknown",
+) -> None:
+    """Serve a model of your own: makes a card, installs it, and binds a tier to it."""
+    ctx: Context = context.obj
+    tiers = (tier.value,) if tier else ()
+    card = ctx.garden.add(
+        path, card_id=card_id, tiers=tiers, license=license_name, progress=ScreenProgress()
+    )
+    console.print(f"[green]added[/green] {card.id}: {_summary(card)}")
+    if tier is None:
+        return
+    bind_tier(ctx.settings.home, tier, card.id)
+    running = reload_running(ctx)
+    console.print(f"{tier} is now {card.id}" + (" (being deployed)" if running else ""))
+
+
+@app.command()
+def remove(context: typer.Context, card: Annotated[str, typer.Argument()]) -> None:
+    """Delete a card's installed files, and the card itself where it is your own."""
+    context.obj.garden.remove(card)
+    console.print(f"removed {card}")
+
+
+@app.command()
+def verify(context: typer.Context, card: Annotated[str, typer.Argument()]) -> None:
+    """Check every installed file of a card against its sha256."""
+    context.obj.garden.verify(card)
+    console.print(f"{card}: every file is as it was installed")
+
+
+def _summary(card: ModelCard) -> str:
+    kind = "instruct" if card.instruct else "base"
+    size = f"{card.parameters / 1e6:,.0f} M parameters"
+    return f"{card.architecture}, {size}, {card.context_length} tokens, {kind}"
+
+
+def _tiers_by_card(ctx: Context) -> dict[str, tuple[str, ...]]:
+    profile = ctx.profile()
+    found: dict[str, tuple[str, ...]] = {}
+    for tier, binding in profile.tiers.items():
+        card = profile.deployments[binding.deployment].card
+        if isinstance(card, str):
+            found[card] = (*found.get(card, ()), tier.value)
+    return found
