@@ -13,6 +13,7 @@ from bestiary.cli.screen import ScreenProgress, console
 from bestiary.cli.up import reload_running
 from bestiary.garden import ModelCard
 from bestiary.profile.bindings import bind_tier
+from bestiary.profile.load import load_profile
 from bestiary.schemas.routing import Tier
 
 app = typer.Typer(help="The Model Garden: list, show, pull, add, remove.", no_args_is_help=True)
@@ -57,15 +58,16 @@ def show(context: typer.Context, card: Annotated[str, typer.Argument(help="A car
 def pull(
     context: typer.Context,
     cards: Annotated[list[str] | None, typer.Argument(help="Cards' ids.")] = None,
-    all_of_profile: Annotated[
-        bool, typer.Option("--profile-cards", help="All cards that the profile names.")
-    ] = False,
+    profile: Annotated[
+        str | None, typer.Option(help="A profile's name or file: all cards that it names.")
+    ] = None,
 ) -> None:
     """Install weights: download, check every sha256, convert once."""
     ctx: Context = context.obj
     wanted = list(cards or ())
-    if all_of_profile:
-        named = (deployment.card for deployment in ctx.profile().deployments.values())
+    if profile is not None:
+        deployments = load_profile(profile, home=ctx.settings.home).deployments.values()
+        named = (deployment.card for deployment in deployments)
         wanted += [card for card in named if isinstance(card, str)]
     for card in dict.fromkeys(wanted):
         installed = ctx.garden.install(card, ScreenProgress())

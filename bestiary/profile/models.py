@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bestiary.garden.card import CardRequirement as CardRequirement
 from bestiary.garden.card import Family
 from bestiary.schemas.base import Frozen
 from bestiary.schemas.routing import Tier
@@ -18,12 +19,16 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
-class CardRequirement(Frozen):
-    """`card: {installed: ...}`: the largest installed card that meets all of this."""
+class UnknownReference(ValueError):
+    """A value names something that the profile does not have; `load.py` adds line and hint."""
 
-    family: Family = Family.TEXT
-    instruct: bool = True
-    min_parameters: Annotated[int, Field(ge=0)] = 0
+    def __init__(
+        self, message: str, path: tuple[str | int, ...], named: str, known: tuple[str, ...]
+    ) -> None:
+        super().__init__(message)
+        self.path = path  # of the value, from the profile's top
+        self.named = named
+        self.known = known
 
 
 class InstalledCard(Frozen):
@@ -145,6 +150,9 @@ class Gateway(Frozen):
     rate_limit_storage: Annotated[
         str, Field(description="URL of the `limits` library: memory:// or redis://host:port")
     ] = "memory://"
+    open_metrics: Annotated[
+        bool, Field(description="serve /metrics without a key; false: an admin key is asked for")
+    ] = True
 
 
 class Profile(Frozen):
@@ -166,28 +174,28 @@ class Profile(Frozen):
 
     @model_validator(mode="after")
     def _references(self) -> Profile:
+        text = self._deployments_of(Family.TEXT)
         for tier, binding in self.tiers.items():
-            bound = self.deployments.get(binding.deployment)
-            if bound is None:
-                raise ValueError(
-                    f"tiers.{tier}.deployment names {binding.deployment!r}; "
-                    f"deployments are {', '.join(sorted(self.deployments))}"
-                )
-            if bound.family is not Family.TEXT:
-                raise ValueError(
-                    f"tiers.{tier}.deployment {binding.deployment!r} is not a text one"
-                )
-            for other in (*binding.fallback, *binding.spillover):
-                if other not in self.tiers or other == tier:
-                    raise ValueError(
-                        f"tiers.{tier} stands in {other!r}, which is not another tier here"
+            _refer(("tiers", tier, "deployment"), binding.deployment, text, "a text deployment")
+            others = tuple(str(other) for other in self.tiers if other != tier)
+            for kind, names in (("fallback", binding.fallback), ("spillover", binding.spillover)):
+                for index, other in enumerate(names):
+                    _refer(
+                        ("tiers", tier, kind, index), other, others, "another tier that is bound"
                     )
-        found = self.deployments.get(self.embedding)
-        if found is None or found.family is not Family.ENCODER:
-            raise ValueError(
-                f"embedding names {self.embedding!r}, which is not an encoder deployment"
-            )
-        for tier in (*self.auto.max_prompt_characters, self.auto.otherwise):
-            if tier not in self.tiers:
-                raise ValueError(f"auto names {tier!r}, which is not bound under tiers")
+        encoders = self._deployments_of(Family.ENCODER)
+        _refer(("embedding",), self.embedding, encoders, "an encoder deployment")
+        bound = tuple(str(tier) for tier in self.tiers)
+        for tier in self.auto.max_prompt_characters:
+            _refer(("auto", "max_prompt_characters", tier), tier, bound, "a tier that is bound")
+        _refer(("auto", "otherwise"), self.auto.otherwise, bound, "a tier that is bound")
         return self
+
+    def _deployments_of(self, family: Family) -> tuple[str, ...]:
+        return tuple(name for name, one in self.deployments.items() if one.family is family)
+
+
+def _refer(path: tuple[str | int, ...], named: str, known: tuple[str, ...], what: str) -> None:
+    if named not in known:
+        path = tuple(part if isinstance(part, int) else str(part) for part in path)
+        raise UnknownReference(f"{str(named)!r} is not {what}", path, str(named), known)

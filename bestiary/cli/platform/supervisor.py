@@ -40,6 +40,7 @@ SILENCE_S = 40.0  # a gateway that is silent for so long is started again
 LOOK_EVERY_S = 0.5
 PROBE_EVERY_S = 2.0
 STOP_GRACE_S = 4.0
+WRECK_GRACE_S = 0.5  # processes whose node died have nothing to finish
 MAX_BACKOFF_S = 30.0
 
 Say = Callable[[str], None]
@@ -105,7 +106,7 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
-        processes.end(processes.of_instance(self.instance.id), STOP_GRACE_S)
+        processes.end(processes.of_instance(self.instance.id), WRECK_GRACE_S)
         haproxy_shim.install(self.instance.haproxy_shim)
         self._head = RayHead(self.instance, Ports.free())
         self.say("starting Ray")

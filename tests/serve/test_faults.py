@@ -1,0 +1,82 @@
+"""kill -9 of any one process: the platform serves again within 30 s, by itself."""
+
+from __future__ import annotations
+
+import time
+
+import httpx2 as httpx
+import pytest
+
+pytestmark = pytest.mark.serve
+
+RECOVERY_S = 30.0
+REPLICAS = ("ServeReplica:smollm2-135m-int8", "ServeReplica:gateway", "ServeReplica:minilm")
+SERVE = ("haproxy", "HAProxyManager", "ProxyActor", "ServeController")
+NODE = ("raylet", "gcs_server", "supervise")
+
+
+def answers(platform) -> bool:
+    try:
+        chat = platform.chat("Hi", max_tokens=2)
+        with platform.client() as client:
+            vector = client.post("/v1/embeddings", json={"model": "minilm", "input": "x"})
+    except httpx.HTTPError:
+        return False
+    return chat.status_code == 200 and vector.status_code == 200
+
+
+def seconds_until_it_serves(platform) -> float:
+    """From now to the first answer after which three more in a row come."""
+    began = time.monotonic()
+    good_since: float | None = None
+    streak = 0
+    while time.monotonic() - began < RECOVERY_S * 2:
+        if answers(platform):
+            good_since = good_since or time.monotonic()
+            streak += 1
+            if streak == 4:
+                return good_since - began
+        else:
+            good_since, streak = None, 0
+        time.sleep(0.5)
+    return float("inf")
+
+
+def kill(platform, title: str) -> None:
+    found = platform.processes(title)
+    assert found, f"no process {title!r}"
+    found[0].kill()
+
+
+@pytest.mark.parametrize("title", REPLICAS)
+def test_a_killed_replica_comes_back(platform, title):
+    kill(platform, title)
+    assert seconds_until_it_serves(platform) <= RECOVERY_S
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", (*SERVE, *NODE))
+def test_a_killed_process_of_ray_comes_back(platform, title):
+    kill(platform, title)
+    assert seconds_until_it_serves(platform) <= RECOVERY_S
+    if title == "supervise":
+        assert platform.command("up", "--detach", "--wait").returncode == 0
+
+
+def test_a_stream_whose_replica_dies_ends_with_a_typed_error(platform):
+    body = {
+        "model": "gecko",
+        "messages": [{"role": "user", "content": "Count to one thousand."}],
+        "max_tokens": 1500,
+        "stream": True,
+        "temperature": 1.0,
+    }
+    with platform.client() as client, client.stream(
+        "POST", "/v1/chat/completions", json=body
+    ) as reply:
+        lines = reply.iter_lines()
+        next(lines)
+        kill(platform, "ServeReplica:smollm2-135m-int8")
+        rest = "\n".join(lines)
+    assert '"code":"replica_lost"' in rest.replace(" ", "")
+    assert seconds_until_it_serves(platform) <= RECOVERY_S
