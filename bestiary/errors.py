@@ -3,6 +3,7 @@
     BestiaryError
     ├── InvalidRequest            the request is wrong; the same call will fail again
     │   ├── ContextOverflow       prompt and completion do not fit the model's context
+    │   ├── UnsupportedParameter  a known parameter that does nothing here yet
     │   └── BodyTooLarge          the body is over the gateway's limit
     ├── Unauthenticated           no key, or one that is unknown or revoked
     ├── PermissionDenied          the key lacks the scope
@@ -71,6 +72,10 @@ class ContextOverflow(InvalidRequest):
         self.param = param
         self.prompt_tokens = prompt_tokens
         self.context_length = context_length
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
 
 
 class BodyTooLarge(InvalidRequest):

@@ -16,7 +16,10 @@ from bestiary.profile.load import load_profile
 from bestiary.profile.models import Profile
 from bestiary.progress import Progress
 from bestiary.settings import Settings
-from bestiary.state import Database, Keys, ensure_first_key, upgrade
+from bestiary.state.database import Database
+from bestiary.state.first_key import ensure_first_key
+from bestiary.state.keys import Keys
+from bestiary.state.upgrade import upgrade
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from bestiary.cli.screen import console
-from bestiary.state import KeyScope
+from bestiary.state.keys import KeyScope
 
 app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -48,8 +49,11 @@ def options(
     ] = None,
 ) -> None:
     """Options before the command hold for every command; each can come from the environment."""
-    given = {"home": home, "port": port, "profile": profile}
-    context.obj = Context(Settings(**{k: v for k, v in given.items() if v is not None}))
+    given = {"HOME": home, "PORT": port, "PROFILE": profile}
+    for name, value in given.items():
+        if value is not None:  # where everything else reads its settings, child processes too
+            os.environ[f"BESTIARY_{name}"] = str(value)
+    context.obj = Context(Settings())
 
 
 def main() -> None:

@@ -71,3 +71,18 @@ class ModelCard(Frozen):
     provenance: str  # who trained it, who packed it
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     sampling: SamplingDefaults = SamplingDefaults()
+
+
+class CardRequirement(Frozen):
+    """What a card has to be, where a profile asks for "the largest that is installed"."""
+
+    family: Family = Family.TEXT
+    instruct: bool = True
+    min_parameters: Annotated[int, Field(ge=0)] = 0
+
+    def met_by(self, card: ModelCard) -> bool:
+        return (
+            card.family is self.family
+            and card.parameters >= self.min_parameters
+            and (card.instruct or not self.instruct)
+        )

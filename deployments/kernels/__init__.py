@@ -1,0 +1,12 @@
+"""Kernels: from a checkpoint to an ONNX graph that runs, with the execution provider it runs on.
+
+- what every graph is written with: `checkpoint`, `graph_writer`, `precisions`, `rotary`;
+- decoder-only language models: `decoder_graph`, `llama`, `decoder_build`; open, with a KV
+  pool: `decoder_session`; all of it in one call: `decoder`;
+- encoders, in the same way: `encoder_graph`, `bert`, `encoder_build`, `encoder_session`,
+  `encoder`;
+- built once, content-addressed: `build_cache`;
+- where a graph runs, and with which options: `providers`, `sessions`.
+
+Kernels know tensors and ONNX Runtime. They know no tokenizer, no request, no Ray.
+"""

@@ -1,0 +1,13 @@
+"""The text family: decoder-only language models with continuous batching.
+
+`tokenizer`, `prompts`, `intake`            a typed request -> token ids that fit the context
+`prepared`, `sequence`, `generation`        one request under way, and its candidates
+`decoder`, `rows`, `scheduler`, `engine`    who runs next and in which KV row, step by step
+`sampling`, `penalties`, `randomness`       logits -> the next token of each row
+`detokenizer`, `stop_sequences`             token ids -> text that may be shown
+`loop`, `mailbox`, `throughput`             the engine's thread, the event loop beside it
+`opening`, `service`                        a card -> a running service, without Ray
+`deployment`, `app`                         the Ray Serve deployment of it
+
+Only `deployment` and `app` know Ray Serve; nothing here knows HTTP.
+"""

@@ -139,6 +139,7 @@ class Instance:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DEDUP_LOGS": "0",
             "RAY_metrics_report_interval_ms": "2000",
+            "RAY_worker_niceness": "0",  # 15 by default: whatever else runs would come first
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             # Buffered request logs would be lost with a killed replica.

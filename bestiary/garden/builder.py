@@ -1,0 +1,88 @@
+"""Fetched files -> a staged folder, checked against the card. Knows no sources, no store."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bestiary.errors import GardenError
+from bestiary.garden.card import ModelCard, Source, WeightsFormat
+from bestiary.garden.checksum import check_sha256, sha256_of, sha256_of_files
+from bestiary.garden.disk import full_disk_explained, require_space
+from bestiary.garden.hf_folder import HfFolder
+from bestiary.garden.installed import InstalledFile, Provenance, recipe_of
+from bestiary.garden.sources.source import Fetched
+from bestiary.progress import Progress
+
+_WRITERS = ("bestiary", "gguf", "numpy", "tokenizers", "transformers")
+
+
+def build(
+    card: ModelCard, source: Source, fetched: Fetched, staged: Path, progress: Progress
+) -> Provenance:
+    """Fills the empty folder `staged` and says where everything came from.
+
+    Raises ChecksumMismatch where a fetched file is not what `source` says, GardenError
+    where the files are no servable model or the disk is full.
+    """
+    with progress.step(f"checking {card.id}", len(fetched.names), "files") as task:
+        source_files: dict[str, str] = {}
+        for name in fetched.names:
+            source_files[name] = sha256_of(fetched.folder / name)
+            task.advance()
+    check_sha256(source.files, source_files, source.url)
+    gguf_types: dict[str, str] = {}
+    if source.format is WeightsFormat.GGUF:
+        gguf_types = _convert(fetched, staged, progress)
+    else:
+        _take(fetched, staged)
+    HfFolder(staged)  # raises where it is not whole
+    digests = sha256_of_files(staged)
+    return Provenance(
+        card=card.id,
+        source=source.url,
+        source_revision=fetched.revision,
+        recipe=recipe_of(source),
+        license=card.license,
+        provenance=card.provenance,
+        installed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={name: version(name) for name in _WRITERS},
+        archive_sha256=source.archive_sha256,
+        source_files=source_files,
+        files={
+            path: InstalledFile(sha256=digest, size=(staged / path).stat().st_size)
+            for path, digest in digests.items()
+        },
+        gguf_types=gguf_types,
+    )
+
+
+def _convert(fetched: Fetched, staged: Path, progress: Progress) -> dict[str, str]:
+    # Imported here: transformers takes two seconds, and only a conversion needs it.
+    from bestiary.garden.gguf.convert import Conversion
+
+    if len(fetched.names) != 1:
+        raise GardenError(f"name one GGUF file under `files`, not {', '.join(fetched.names)}")
+    conversion = Conversion(fetched.folder / fetched.names[0])
+    purpose = f"the converted {fetched.names[0]}"
+    require_space(staged, conversion.size, purpose)
+    with full_disk_explained(staged, conversion.size, purpose):
+        conversion.write(staged, progress)
+    return conversion.gguf_types
+
+
+def _take(fetched: Fetched, staged: Path) -> None:
+    """Moves or copies. Never a hard link: ONNX Runtime refuses data files that have several."""
+    size = sum((fetched.folder / name).stat().st_size for name in fetched.names)
+    if not fetched.owned:
+        require_space(staged, size, "a copy of the weights")
+    with full_disk_explained(staged, size, "a copy of the weights"):
+        for name in fetched.names:
+            target = staged / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if fetched.owned:
+                (fetched.folder / name).replace(target)
+            else:
+                shutil.copyfile(fetched.folder / name, target)

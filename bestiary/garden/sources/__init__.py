@@ -1,0 +1,1 @@
+"""Where weights come from: one file per scheme, found by name in `registry.py`."""

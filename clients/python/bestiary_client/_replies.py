@@ -1,0 +1,135 @@
+"""The wire -> what callers get. Pure. Raises UnexpectedReply where the wire is not ours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sys
+from array import array
+from collections.abc import Mapping
+
+from bestiary_client._errors import ApiError, UnexpectedReply, error_class
+from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
+from bestiary_client._receipt import Receipt, receipt_of
+from bestiary_client._results import Candidate, Completion, Embeddings, Model, TokenCount, Usage
+from bestiary_client._retry import parse_retry_after
+
+Headers = Mapping[str, str]
+
+
+def api_error(status_code: int, headers: Headers, content: bytes) -> ApiError:
+    """Also for bodies that are not ours: a proxy may have answered."""
+    try:
+        told = get(parse_object(content), "error", dict)
+    except UnexpectedReply:
+        told = {"message": content[:200].decode(errors="replace").strip()}
+    return error_told(told, status_code, headers)
+
+
+def error_told(told: JsonObject, status_code: int | None, headers: Headers) -> ApiError:
+    code = told.get("code")
+    param = told.get("param")
+    code = code if isinstance(code, str) else None
+    return error_class(status_code, code)(
+        str(told.get("message") or f"HTTP status {status_code}"),
+        headers.get("x-request-id"),
+        status_code,
+        code,
+        param if isinstance(param, str) else None,
+        parse_retry_after(headers.get("retry-after")),
+    )
+
+
+def completion(body: JsonObject, headers: Headers) -> Completion:
+    return Completion(
+        id=get(body, "id", str),
+        model=get(body, "model", str),
+        candidates=tuple(_candidate(choice) for choice in _some(get_objects(body, "choices"))),
+        usage=usage(body),
+        request_id=headers.get("x-request-id"),
+        receipt=receipt_of(body, headers),
+    )
+
+
+def usage(body: JsonObject) -> Usage | None:
+    told = get_optional(body, "usage", dict)
+    if told is None:
+        return None
+    details = get_optional(told, "prompt_tokens_details", dict) or {}
+    return Usage(
+        prompt_tokens=get(told, "prompt_tokens", int),
+        completion_tokens=get_optional(told, "completion_tokens", int) or 0,
+        cached_tokens=get_optional(details, "cached_tokens", int) or 0,
+    )
+
+
+def embeddings(body: JsonObject, headers: Headers) -> Embeddings:
+    rows = sorted(get_objects(body, "data"), key=lambda row: get(row, "index", int))
+    told = usage(body)
+    return Embeddings(
+        model=get(body, "model", str),
+        vectors=tuple(_vector(get(row, "embedding", str)) for row in rows),
+        prompt_tokens=told.prompt_tokens if told else 0,
+        request_id=headers.get("x-request-id"),
+        receipt=receipt_of(body, headers),
+    )
+
+
+def token_count(body: JsonObject, headers: Headers) -> TokenCount:
+    return TokenCount(
+        model=get(body, "model", str),
+        count=get(body, "count", int),
+        tokens=tuple(get(body, "tokens", list)),
+        request_id=headers.get("x-request-id"),
+        receipt=receipt_of(body, headers),
+    )
+
+
+def model(body: JsonObject) -> Model:
+    told = get_optional(body, "bestiary", dict) or {}
+    return Model(
+        id=get(body, "id", str),
+        kind=get_optional(told, "kind", str),
+        family=get_optional(told, "family", str),
+        tier=get_optional(told, "tier", str),
+        card=get_optional(told, "card", str),
+        context_length=get_optional(told, "context_length", int),
+        license=get_optional(told, "license", str),
+    )
+
+
+def receipt_in(content: bytes, headers: Headers) -> Receipt | None:
+    """A refusal's receipt, where there is one."""
+    try:
+        body: JsonObject | None = parse_object(content)
+    except UnexpectedReply:
+        body = None
+    return receipt_of(body, headers)
+
+
+def _candidate(choice: JsonObject) -> Candidate:
+    """Chat puts its text into a message, completions do not."""
+    message = get_optional(choice, "message", dict)
+    return Candidate(
+        index=get(choice, "index", int),
+        text=get(choice, "text", str) if message is None else get(message, "content", str),
+        finish_reason=get_optional(choice, "finish_reason", str),
+    )
+
+
+def _some(choices: list[JsonObject]) -> list[JsonObject]:
+    if not choices:
+        raise UnexpectedReply("the reply holds no choice")
+    return choices
+
+
+def _vector(encoded: str) -> list[float]:
+    """base64 of little-endian float32."""
+    vector = array("f")
+    try:
+        vector.frombytes(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise UnexpectedReply("an embedding is not base64 of float32") from error
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return vector.tolist()

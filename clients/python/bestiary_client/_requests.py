@@ -1,0 +1,137 @@
+"""What callers say -> the OpenAI wire under /v1. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from typing_extensions import Required, TypedDict
+
+from bestiary_client._errors import ConfigurationError
+from bestiary_client._json import JsonObject
+from bestiary_client._timeouts import Timeout
+
+Tier = Literal["auto", "gecko", "otter", "bison", "unicorn"]
+DEFAULT_TIER: Tier = "gecko"
+DEFAULT_EMBEDDING_MODEL = "auto"
+
+
+class Message(TypedDict, total=False):
+    """One turn of a conversation."""
+
+    role: Required[Literal["system", "developer", "user", "assistant"]]
+    content: Required[str]
+    name: str
+
+
+class RoutingOptions(TypedDict, total=False):
+    """Who answers, and how long that may take. Give `model` or `tier`, not both."""
+
+    model: str  # a tier, `auto`, a model's id or an alias; default: gecko
+    tier: Tier
+    strict: bool  # refuse rather than let another tier or replica stand in
+    timeout: float | Timeout  # seconds; default: the client's
+
+
+class TextOptions(RoutingOptions, total=False):
+    """How tokens are chosen. What is left out is up to the model's card."""
+
+    max_tokens: int
+    temperature: float  # 0..2, 0 is greedy
+    top_p: float
+    top_k: int  # 0: no limit
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    seed: int
+    stop: str | Sequence[str]
+    n: int  # candidates
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request, before keys and timeouts."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    body: JsonObject | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: float | Timeout | None = None
+
+
+_SAMPLING = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "n",
+)
+
+
+def chat_call(messages: str | Sequence[Message], options: TextOptions, stream: bool) -> Call:
+    """A plain string is one message of the user."""
+    return _text_call("/v1/chat/completions", {"messages": _messages(messages)}, options, stream)
+
+
+def complete_call(prompt: str | Sequence[str], options: TextOptions, stream: bool) -> Call:
+    given: object = prompt if isinstance(prompt, str) else list(prompt)
+    return _text_call("/v1/completions", {"prompt": given}, options, stream)
+
+
+def embed_call(texts: str | Sequence[str], dimensions: int | None, options: RoutingOptions) -> Call:
+    body: JsonObject = {
+        "model": _model(options, DEFAULT_EMBEDDING_MODEL),
+        "input": [texts] if isinstance(texts, str) else list(texts),
+        "encoding_format": "base64",
+    }
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    return _call("/v1/embeddings", body, options)
+
+
+def count_call(text: str | Sequence[Message], options: RoutingOptions) -> Call:
+    """A string is counted as it stands, messages with the model's chat template."""
+    body: JsonObject = {"model": _model(options, DEFAULT_TIER)}
+    if isinstance(text, str):
+        body["text"] = text
+    else:
+        body["messages"] = _messages(text)
+    return _call("/v1/tokenize", body, options)
+
+
+def _text_call(path: str, prompt: JsonObject, options: TextOptions, stream: bool) -> Call:
+    body: JsonObject = {"model": _model(options, DEFAULT_TIER), **prompt}
+    chosen: JsonObject = {**options}
+    body.update({name: chosen[name] for name in _SAMPLING if chosen.get(name) is not None})
+    stop = options.get("stop")
+    if stop is not None:
+        body["stop"] = [stop] if isinstance(stop, str) else list(stop)
+    if stream:
+        body.update(stream=True, stream_options={"include_usage": True})
+    return _call(path, body, options)
+
+
+def _call(path: str, body: JsonObject, options: RoutingOptions) -> Call:
+    headers = {"x-bestiary-receipt": "body"}
+    if options.get("strict"):
+        headers["x-bestiary-strict"] = "true"
+    return Call("POST", path, body, headers=headers, timeout=options.get("timeout"))
+
+
+def _model(options: RoutingOptions, default: str) -> str:
+    model, tier = options.get("model"), options.get("tier")
+    if model is not None and tier is not None:
+        raise ConfigurationError(f"give model or tier, not both ({model!r}, {tier!r})")
+    return model or tier or default
+
+
+def _messages(given: str | Sequence[Message]) -> list[JsonObject]:
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    return [{**message} for message in given]

@@ -1,0 +1,45 @@
+"""The README's code runs, top to bottom, as one program against a server that speaks the wire."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from scripted_server import Got, Reply, ScriptedServer, chat_reply, refusal, stream_reply
+from test_client_calls import COUNT, vectors_reply
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+class Platform(ScriptedServer):
+    """Answers by path, where the scripted one answers by turn."""
+
+    def take(self, got: Got) -> Reply:
+        body = got.body or {}
+        if body.get("model") == "unicorn":
+            return refusal(404, "model_not_found")
+        if body.get("stream"):
+            return stream_reply("one, ", "two")
+        return {
+            "/v1/chat/completions": chat_reply("sunlight"),
+            "/v1/embeddings": vectors_reply((1.0, 0.0), (0.0, 1.0)),
+            "/v1/tokenize": COUNT,
+            "/v1/models": Reply(body={"data": [{"id": "gecko"}]}),
+        }[got.path]
+
+
+def test_every_block_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, object] = {}
+    with Platform() as platform:
+        monkeypatch.setenv("BESTIARY_URL", platform.url)
+        for number, block in enumerate(BLOCKS):
+            exec(compile(block, f"README block {number}", "exec"), names)
+    said = capsys.readouterr().out
+    assert len(BLOCKS) == 5
+    for expected in ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1"):
+        assert expected in said
+    assert names["names"] == ["gecko"]

@@ -1,0 +1,235 @@
+"""Many requests on one engine: gathers, runs in a thread, hands each its own vectors.
+
+Every turn takes inputs from the waiting requests in rotation, up to one batch of tokens,
+so that a request with thousands of inputs does not hold up one with a single input.
+Knows neither text nor Ray. All methods run on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
+from bestiary.schemas.replica import ReplicaLoad
+
+Embed = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
+
+SPEED_MEMORY = 0.8  # share of the old estimate that a new measurement of speed leaves
+GUESSED_TOKENS_PER_S = 2000.0  # until something was measured
+SHORTEST_RETRY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class BatcherLimits:
+    max_batch_tokens: int
+    max_wait_s: float  # how long a turn gathers when nothing runs
+    max_requests: int  # waiting and running; over it a request is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors [inputs, width]; `queue_s` + `run_s` is the time since arrival."""
+
+    vectors: NDArray[np.float32]
+    queue_s: float
+    run_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    inputs: Sequence[Sequence[int]]
+    answer: asyncio.Future[Embedded]
+    arrived: float
+    waiting: deque[int]  # positions, longest input first
+    waiting_tokens: int
+    running: int = 0  # inputs in the turn that is under way
+    vectors: NDArray[np.float32] | None = None  # filled turn by turn
+    run_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    request: _Request
+    position: int
+
+
+class Batcher:
+    """`start` before use, `stop` after. `executor` should have one thread."""
+
+    def __init__(self, embed: Embed, limits: BatcherLimits, executor: Executor) -> None:
+        self._embed = embed
+        self._limits = limits
+        self._executor = executor
+        self._requests: deque[_Request] = deque()
+        self._arrival = asyncio.Event()
+        self._tokens_per_s = GUESSED_TOKENS_PER_S
+        self._turns: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Needs a running event loop; starting twice is starting once."""
+        if self._turns is None:
+            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
+
+    async def stop(self) -> None:
+        """Fails what still waits."""
+        if self._turns is not None:
+            self._turns.cancel()
+            await asyncio.gather(self._turns, return_exceptions=True)
+        for request in self._requests:
+            _fail(request, EngineFailure("the engine stopped"))
+        self._requests.clear()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether turns are being taken, or have not been asked for yet."""
+        return self._turns is None or not self._turns.done()
+
+    async def embed(
+        self, inputs: Sequence[Sequence[int]], deadline_s: float | None = None
+    ) -> Embedded:
+        """Raises Overloaded, DeadlineExceeded and EngineFailure. Cancelling withdraws it."""
+        if len(self._requests) >= self._limits.max_requests:
+            raise Overloaded(
+                f"{len(self._requests)} requests are waiting",
+                max(SHORTEST_RETRY_S, self._expected_wait_s()),
+            )
+        request = _Request(
+            inputs=inputs,
+            answer=asyncio.get_running_loop().create_future(),
+            arrived=time.perf_counter(),
+            waiting=deque(sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))),
+            waiting_tokens=sum(map(len, inputs)),
+        )
+        self._requests.append(request)
+        self._arrival.set()
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await request.answer
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer within {deadline_s} s") from error
+        finally:
+            self._forget(request)
+
+    def load(self) -> ReplicaLoad:
+        running = sum(request.running > 0 for request in self._requests)
+        return ReplicaLoad(
+            running=running,
+            waiting=len(self._requests) - running,
+            slots=self._limits.max_requests,
+            queue_wait_s=self._expected_wait_s(),
+        )
+
+    async def _take_turns(self) -> None:
+        while True:
+            await self._gathered()
+            taken = self._take()
+            if taken:
+                await self._run(taken)
+
+    async def _gathered(self) -> None:
+        """Returns when there is something to run, after a short wait for company."""
+        if self._waiting_tokens() > 0:
+            return  # what came during the last turn has waited long enough
+        self._arrival.clear()
+        await self._arrival.wait()
+        until = time.perf_counter() + self._limits.max_wait_s
+        while self._waiting_tokens() < self._limits.max_batch_tokens:
+            self._arrival.clear()
+            try:
+                async with asyncio.timeout(max(0.0, until - time.perf_counter())):
+                    await self._arrival.wait()
+            except TimeoutError:
+                return
+
+    def _take(self) -> list[_Taken]:
+        """One input of each waiting request in turn, until a batch is full."""
+        taken: list[_Taken] = []
+        room = self._limits.max_batch_tokens
+        rotation = deque(request for request in self._requests if request.waiting)
+        while rotation:
+            request = rotation.popleft()
+            position = request.waiting[0]
+            tokens = len(request.inputs[position])
+            if taken and tokens > room:
+                break
+            room -= tokens
+            request.waiting.popleft()
+            request.waiting_tokens -= tokens
+            request.running += 1
+            taken.append(_Taken(request, position))
+            if request.waiting:
+                rotation.append(request)
+        return taken
+
+    async def _run(self, taken: list[_Taken]) -> None:
+        inputs = [one.request.inputs[one.position] for one in taken]
+        requests = dict.fromkeys(one.request for one in taken)
+        started = time.perf_counter()
+        try:
+            vectors = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._embed, inputs
+            )
+        except Exception as error:  # noqa: BLE001 - a broken run fails its own requests only
+            for request in requests:
+                _fail(request, EngineFailure(f"the encoder failed: {error}"))
+            return
+        took = time.perf_counter() - started
+        self._measured(sum(map(len, inputs)), took)
+        for request in requests:
+            request.running = 0
+            request.run_s += took
+        for one, vector in zip(taken, vectors, strict=True):
+            _fill(one, vector)
+        for request in requests:
+            _finish(request)
+
+    def _measured(self, tokens: int, took: float) -> None:
+        speed = tokens / max(took, 1e-6)
+        self._tokens_per_s = SPEED_MEMORY * self._tokens_per_s + (1 - SPEED_MEMORY) * speed
+
+    def _waiting_tokens(self) -> int:
+        return sum(request.waiting_tokens for request in self._requests)
+
+    def _expected_wait_s(self) -> float:
+        return self._waiting_tokens() / self._tokens_per_s
+
+    def _forget(self, request: _Request) -> None:
+        _withdraw(request)
+        if request in self._requests:
+            self._requests.remove(request)
+
+
+def _fill(one: _Taken, vector: NDArray[np.float32]) -> None:
+    request = one.request
+    if request.vectors is None:
+        request.vectors = np.empty((len(request.inputs), len(vector)), dtype=np.float32)
+    request.vectors[one.position] = vector
+
+
+def _finish(request: _Request) -> None:
+    if request.waiting or request.vectors is None or request.answer.done():
+        return
+    since_arrival = time.perf_counter() - request.arrived
+    request.answer.set_result(
+        Embedded(request.vectors, since_arrival - request.run_s, request.run_s)
+    )
+
+
+def _fail(request: _Request, error: EngineFailure) -> None:
+    _withdraw(request)
+    request.running = 0
+    if not request.answer.done():
+        request.answer.set_exception(error)
+
+
+def _withdraw(request: _Request) -> None:
+    request.waiting.clear()
+    request.waiting_tokens = 0

@@ -1,0 +1,114 @@
+"""Builds kept by what went into them: built once, by one process, never seen half done.
+
+    <root>/<key>/                 one build: the graph and its weights
+    <root>/<key>/build.json       what, when, with which versions, how large
+    <root>/<key>.lock             held while it is built
+
+Knows nothing of what a build holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bestiary.errors import KernelError
+
+MANIFEST = "build.json"
+LIBRARIES = ("numpy", "onnx", "onnxruntime-gpu", "safetensors")
+KEY_LENGTH = 24  # hex digits of sha256: 96 bits
+LOCK_TIMEOUT_S = 1800.0  # a large model is built in minutes; waiting for ever is a hang
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKey:
+    """Everything that a build depends on."""
+
+    kind: str  # the builder's name
+    builder_version: int
+    revision: str  # of the weights, as the garden names it
+    precision: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+class BuildCache:
+    def __init__(self, root: Path, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        self._root = root
+        self._lock_timeout_s = lock_timeout_s
+
+    def find(self, key: BuildKey) -> Path | None:
+        """The folder of a whole build, or None."""
+        folder = self._root / key.digest
+        return folder if _is_whole(folder) else None
+
+    def get_or_build(self, key: BuildKey, write: Callable[[Path], None]) -> Path:
+        """The folder of the build; `write` fills an empty folder where there is none yet.
+
+        Raises KernelError where another process builds the same for too long, and
+        whatever `write` raises; nothing is left behind then.
+        """
+        found = self.find(key)
+        if found is not None:
+            return found
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._root / f"{key.digest}.lock", timeout=self._lock_timeout_s):
+                return self.find(key) or self._build(key, write)
+        except Timeout as error:
+            raise KernelError(
+                f"another process has been building {key.kind} {key.revision} for "
+                f"{self._lock_timeout_s:.0f} s"
+            ) from error
+
+    def _build(self, key: BuildKey, write: Callable[[Path], None]) -> Path:
+        folder = self._root / key.digest
+        growing = Path(tempfile.mkdtemp(prefix=f"{key.digest}.", suffix=".tmp", dir=self._root))
+        try:
+            write(growing)
+            _write_manifest(growing, key)
+            shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
+            growing.rename(folder)
+        finally:
+            shutil.rmtree(growing, ignore_errors=True)
+        return folder
+
+
+def kernel_cache(home: Path) -> BuildCache:
+    """Where all kernels of one home are kept."""
+    return BuildCache(home / "cache" / "kernels")
+
+
+def _write_manifest(folder: Path, key: BuildKey) -> None:
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    manifest = {
+        "key": asdict(key),
+        "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": os.uname().nodename,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "bytes": files,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file that the manifest names is there in its full size."""
+    try:
+        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["bytes"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False

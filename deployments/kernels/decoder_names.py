@@ -1,0 +1,23 @@
+"""What a decoder graph and the session that runs it agree on. Imports nothing."""
+
+from __future__ import annotations
+
+# Counted up by whoever changes what any decoder writer writes: old builds are built again.
+BUILD_VERSION = 1
+
+IDS = "input_ids"
+LENGTHS = "seqlens_k"
+LONGEST = "total_sequence_length"
+LAST = "last_index"
+LOGITS = "logits"
+PAST = "past_key_values"
+PARTS = ("key", "value")
+POSITIONS = "positions"  # metadata: how many tokens the rotary tables cover
+
+
+def past(layer: int, part: str) -> str:
+    return f"{PAST}.{layer}.{part}"
+
+
+def present(layer: int, part: str) -> str:
+    return f"present.{layer}.{part}"

@@ -1,0 +1,52 @@
+"""Opens a graph on chosen execution providers. Knows sessions, not what the graph computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+
+from bestiary.errors import KernelError
+from deployments.kernels.providers import ProviderChoice
+
+LOG_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session uses the machine."""
+
+    threads: int = 0  # of one run; 0: one per physical core
+    spin: bool = True  # threads wait for work by spinning: faster, and takes the core
+    spin_between_runs: bool = False  # go on spinning when no run is under way
+    log_severity: int = LOG_ERRORS_ONLY
+
+
+def open_session(
+    graph: Path, choice: ProviderChoice, settings: SessionSettings
+) -> ort.InferenceSession:
+    """Raises KernelError where the graph does not load, or runs elsewhere than was chosen."""
+    try:
+        session = ort.InferenceSession(graph, _options(settings), providers=list(choice.providers))
+    except Exception as error:  # ORT's own errors share no other base
+        raise KernelError(f"ONNX Runtime cannot load {graph}: {error}") from error
+    running = tuple(session.get_providers())
+    if running[: len(choice.providers)] != choice.providers:
+        raise KernelError(f"{graph} runs on {running}, though {choice.providers} were chosen")
+    return session
+
+
+def _options(settings: SessionSettings) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = settings.log_severity
+    options.intra_op_num_threads = settings.threads
+    # A plan is kept for each shape that was ever run, and shapes are many: it gained nothing.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "1" if settings.spin else "0"
+    )
+    options.add_session_config_entry(
+        "session.force_spinning_stop", "0" if settings.spin_between_runs else "1"
+    )
+    return options

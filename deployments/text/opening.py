@@ -1,0 +1,78 @@
+"""A card -> a running service: what a replica does before its first request."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from bestiary.errors import CardInvalid
+from bestiary.garden import Garden, InstalledModel
+from bestiary.profile.applications import ReplicaArgs
+from bestiary.profile.models import TextEngine
+from bestiary.progress import Progress, Silent
+from deployments.kernels.decoder import build_decoder_once, open_decoder
+from deployments.text.decoder import Decoder
+from deployments.text.engine import Engine
+from deployments.text.intake import Intake
+from deployments.text.loop import EngineLoop
+from deployments.text.prompts import ChatTemplate
+from deployments.text.scheduler import Scheduler
+from deployments.text.service import TextService
+from deployments.text.tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A model in memory, ready for an engine."""
+
+    decoder: Decoder
+    tokenizer: TextTokenizer
+    template: ChatTemplate | None
+
+
+def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> InstalledModel:
+    """Installs the card and builds its graph, where that was not done before.
+
+    Raises GardenError, CardNotInstalled and KernelError.
+    """
+    model = Garden(home).install(args.card.id, progress)
+    build_decoder_once(model, engine_options(args), home, progress)
+    return model
+
+
+def open_model(args: ReplicaArgs, home: Path) -> OpenModel:
+    """Only a load where `prepare_model` was run before. Blocks: call it in a thread.
+
+    Raises GardenError, CardNotInstalled and KernelError.
+    """
+    model = Garden(home).install(args.card.id)
+    tokenizer = TextTokenizer.from_folder(model.path)
+    decoder = open_decoder(model, engine_options(args), args.resources.threads, home, Silent())
+    source = model.chat_template
+    template = None if source is None else ChatTemplate(source, tokenizer.special_tokens)
+    return OpenModel(decoder, tokenizer, template)
+
+
+async def open_service(args: ReplicaArgs, home: Path) -> TextService:
+    """On the event loop that the service will run on."""
+    model = await asyncio.to_thread(open_model, args, home)
+    return start_service(model, args)
+
+
+def start_service(model: OpenModel, args: ReplicaArgs) -> TextService:
+    """Starts the engine's thread."""
+    decoder, tokenizer = model.decoder, model.tokenizer
+    waiting = args.queue.max_ongoing_requests
+    scheduler = Scheduler(decoder.slots, engine_options(args).prefill_chunk, waiting)
+    engine = Engine(decoder, tokenizer, tokenizer.end_ids, scheduler)
+    intake = Intake(tokenizer, model.template, decoder.max_length, decoder.vocabulary)
+    return TextService(intake, EngineLoop(engine, waiting))
+
+
+def engine_options(args: ReplicaArgs) -> TextEngine:
+    """The profile's text section; its context is never over the card's."""
+    if args.text is None:
+        raise CardInvalid(f"deployment {args.deployment!r} has no text section")
+    context = min(args.text.context, args.card.context_length)
+    return args.text.model_copy(update={"context": context})

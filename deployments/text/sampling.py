@@ -1,0 +1,168 @@
+"""Logits -> the next token of every row, in one go over the batch.
+
+Knows numbers only. What a row draws depends on its own logits, settings and draw;
+batch-mates change nothing (there is a test). The order of the steps is that of
+transformers and vLLM: penalties, temperature, top-k, top-p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.schemas.text import Sampling
+from deployments.text.penalties import SeenTokens, penalise, penalises
+from deployments.text.randomness import Draws
+
+# Below it exp(x / temperature) leaves float32's range and one token has all the mass.
+GREEDY_BELOW = 1e-4
+BROKEN = -1  # in place of a token: the row's logits are NaN or infinite
+
+BLOCK = 64  # tokens whose weights are summed, or compared, together
+_ID_BITS = 32
+_ID_MASK = 2**_ID_BITS - 1
+
+
+@dataclass(slots=True)
+class RowSampler:
+    """How one row chooses. Greedy rows hold no draws, rows without penalties no `seen`."""
+
+    sampling: Sampling
+    draws: Draws | None
+    seen: SeenTokens | None
+
+    @classmethod
+    def begin(
+        cls, sampling: Sampling, seed: int, candidate: int, prompt: NDArray[np.int64]
+    ) -> RowSampler:
+        greedy = sampling.temperature < GREEDY_BELOW
+        return cls(
+            sampling=sampling,
+            draws=None if greedy else Draws(seed, candidate),
+            seen=SeenTokens(prompt) if penalises(sampling) else None,
+        )
+
+    def chose(self, token: int) -> None:
+        if self.seen is not None:
+            self.seen.generated(token)
+
+
+def choose(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> list[int]:
+    """The next token of each row, or BROKEN. `logits` [B, vocabulary] may be written over."""
+    _penalise(logits, rows)
+    best = logits.argmax(axis=1)
+    # argmax stops at the first NaN, so the best logit is finite only if the row is sound.
+    top = logits[np.arange(len(rows)), best]
+    tokens: list[int] = np.where(np.isfinite(top), best, BROKEN).tolist()
+    drawing = [i for i, row in enumerate(rows) if row.draws is not None and tokens[i] != BROKEN]
+    if drawing:
+        weights = _weights(logits, top, drawing, [rows[i].sampling for i in drawing])
+        starts = np.arange(0, weights.shape[1], BLOCK)
+        sums = np.add.reduceat(weights, starts, axis=1).astype(np.float64)
+        for place, i in enumerate(drawing):
+            tokens[i] = _draw(weights[place], sums[place], rows[i])
+    return tokens
+
+
+def _penalise(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> None:
+    found = [(i, row.sampling, row.seen) for i, row in enumerate(rows) if row.seen is not None]
+    if found:
+        indices, samplings, seen = zip(*found, strict=True)
+        penalise(logits, indices, samplings, seen)
+
+
+def _weights(
+    logits: NDArray[np.float32],
+    top: NDArray[np.float32],
+    rows: Sequence[int],
+    samplings: Sequence[Sampling],
+) -> NDArray[np.float32]:
+    """exp((logit - best) / temperature): probabilities but for their sum. The best weighs 1."""
+    temperature = np.array([one.temperature for one in samplings], np.float32)
+    weights: NDArray[np.float32] = logits[rows] - top[rows, None]
+    weights /= temperature[:, None]
+    np.exp(weights, out=weights)
+    return weights
+
+
+def _draw(weights: NDArray[np.float32], sums: NDArray[np.float64], row: RowSampler) -> int:
+    """One token of one row, by the inverse of the cumulated weights; `sums` are its blocks'."""
+    assert row.draws is not None
+    sampling, point = row.sampling, row.draws.next()
+    if sampling.top_k:
+        ids, kept = _first_k(weights, sampling.top_k)
+        kept = kept[: _nucleus(kept, sampling.top_p, float(kept.sum(dtype=np.float64)))]
+        return int(ids[_invert(kept, point)])
+    if sampling.top_p < 1:
+        whole = float(sums.sum())
+        # Tokens under this weight have less than 1 - top_p of the mass together, so none
+        # of them is in the nucleus; what is left is small enough to sort.
+        ids, kept = _over(weights, (1 - sampling.top_p) * whole / len(weights))
+        kept = kept[: _nucleus(kept, sampling.top_p, whole)]
+        return int(ids[_invert(kept, point)])
+    return _invert_in_blocks(weights, sums, point)
+
+
+def _nucleus(weights: NDArray[np.float32], top_p: float, whole: float) -> int:
+    """Top-p (arXiv:1904.09751): how many of the sorted weights reach `top_p` of `whole`."""
+    if top_p == 1:
+        return len(weights)
+    cumulated = np.cumsum(weights, dtype=np.float64)
+    return int(np.searchsorted(cumulated, top_p * whole)) + 1
+
+
+def _invert(weights: NDArray[np.float32], point: float) -> int:
+    """The first index whose cumulated weight is over `point` of the whole."""
+    cumulated = np.cumsum(weights, dtype=np.float64)
+    index = int(np.searchsorted(cumulated, point * cumulated[-1], side="right"))
+    return min(index, len(weights) - 1)
+
+
+def _invert_in_blocks(weights: NDArray[np.float32], sums: NDArray[np.float64], point: float) -> int:
+    """`_invert` in two steps, block and token, so that most weights are never cumulated."""
+    cumulated = np.cumsum(sums)
+    goal = point * cumulated[-1]
+    block = min(int(np.searchsorted(cumulated, goal, side="right")), len(sums) - 1)
+    inside = np.cumsum(weights[block * BLOCK : (block + 1) * BLOCK], dtype=np.float64)
+    rest = goal - (cumulated[block] - sums[block])
+    index = int(np.searchsorted(inside, rest, side="right"))
+    if index == len(inside):  # the block's float32 sum was rounded up
+        index = int(np.searchsorted(inside, inside[-1]))
+    return block * BLOCK + index
+
+
+def _first_k(
+    weights: NDArray[np.float32], top_k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and weights of the `top_k` likeliest tokens, the likeliest first."""
+    peaks = np.maximum.reduceat(weights, np.arange(0, len(weights), BLOCK))
+    # k blocks have a token of at least this weight, so the k-th token is no lighter.
+    bound = np.partition(peaks, -top_k)[-top_k] if top_k <= len(peaks) else 0.0
+    ids, kept = _over(weights, float(bound))
+    return ids[:top_k], kept[:top_k]
+
+
+def _over(
+    weights: NDArray[np.float32], bound: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The tokens of at least this weight, the likeliest first."""
+    ids = np.flatnonzero(weights >= np.float32(bound))
+    return _sorted(ids, weights[ids])
+
+
+def _sorted(
+    ids: NDArray[np.int64], weights: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """By falling weight, equal weights by rising id.
+
+    Positive floats are ordered as their bits are, so one integer holds both keys:
+    no ties are left and the fast unstable sort gives one answer.
+    """
+    bits = weights.view(np.uint32).astype(np.uint64) << np.uint64(_ID_BITS)
+    keys = bits | (np.uint64(_ID_MASK) - ids.astype(np.uint64))
+    keys = np.sort(keys)[::-1]
+    ordered = (np.uint64(_ID_MASK) - (keys & np.uint64(_ID_MASK))).astype(np.int64)
+    return ordered, (keys >> np.uint64(_ID_BITS)).astype(np.uint32).view(np.float32)

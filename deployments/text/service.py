@@ -1,0 +1,77 @@
+"""What a text replica does, without Ray: prepares requests, runs them, says how it is.
+
+Lives on one event loop and keeps it free: long prompts are tokenised in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from bestiary.schemas.replica import ReplicaLoad
+from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
+from deployments.text.intake import Intake
+from deployments.text.loop import EngineLoop
+from deployments.text.prepared import PreparedRequest
+
+LONG_PROMPT = 4000  # characters that tokenise in about 2 ms
+
+
+class TextService:
+    """`clock` is the engine's, in seconds."""
+
+    def __init__(
+        self, intake: Intake, loop: EngineLoop, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._intake = intake
+        self._loop = loop
+        self._clock = clock
+
+    async def generate(self, request: TextRequest) -> AsyncGenerator[tuple[TextChunk, ...], None]:
+        """The chunks as they come; closing the generator early frees what the request holds.
+
+        Raises InvalidRequest, ContextOverflow, Overloaded, DeadlineExceeded, EngineFailure
+        and Unavailable.
+        """
+        arrived_s = self._clock()
+        prepared = await self._prepared(request, arrived_s)
+        async with aclosing(self._loop.generate(prepared)) as stream:
+            async for chunks in stream:
+                yield self._until_now(chunks, arrived_s)
+
+    async def count_tokens(self, request: CountTokensRequest) -> TokenCount:
+        """Raises InvalidRequest."""
+        if _characters(request) > LONG_PROMPT:
+            return TokenCount(await asyncio.to_thread(self._intake.count, request))
+        return TokenCount(self._intake.count(request))
+
+    def load(self) -> ReplicaLoad:
+        return self._loop.load()
+
+    def check(self) -> None:
+        """Raises Unavailable where the engine does not run any more."""
+        self._loop.check()
+
+    async def close(self) -> None:
+        await self._loop.close()
+
+    async def _prepared(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
+        if _characters(request) > LONG_PROMPT:
+            return await asyncio.to_thread(self._intake.prepare, request, arrived_s)
+        return self._intake.prepare(request, arrived_s)
+
+    def _until_now(self, chunks: tuple[TextChunk, ...], arrived_s: float) -> tuple[TextChunk, ...]:
+        """`total_s` ends where the last chunk leaves, not where the engine made it."""
+        last = chunks[-1]
+        if last.timings is None:
+            return chunks
+        timings = replace(last.timings, total_s=self._clock() - arrived_s)
+        return (*chunks[:-1], replace(last, timings=timings))
+
+
+def _characters(request: TextRequest | CountTokensRequest) -> int:
+    messages = request.messages or ()
+    return len(request.text or "") + sum(len(message.content) for message in messages)

@@ -1,0 +1,92 @@
+"""A model's tokenizer: text <-> token ids, and which ids end a text.
+
+Reads the folder that the garden installs, with the `tokenizers` library alone:
+transformers would cost a replica's start several seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from bestiary.errors import CardInvalid
+
+SPECIAL_TOKENS = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+
+
+class TextTokenizer:
+    """Thread-safe: it never changes."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, special_tokens: dict[str, str], end_ids: frozenset[int]
+    ) -> None:
+        self._tokenizer = tokenizer
+        self.special_tokens = special_tokens  # as the chat template names them
+        self.end_ids = end_ids  # a generated one of these ends the completion
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TextTokenizer:
+        """Raises CardInvalid where the folder has no tokenizer."""
+        source = folder / "tokenizer.json"
+        if not source.exists():
+            raise CardInvalid(f"{folder} has no tokenizer.json")
+        tokenizer = Tokenizer.from_file(str(source))
+        tokenizer.no_truncation()  # a saved limit would cut prompts without a word
+        tokenizer.no_padding()
+        special = _special_tokens(_json(folder / "tokenizer_config.json"))
+        return cls(tokenizer, special, frozenset(_end_ids(folder, tokenizer, special)))
+
+    def encode(self, text: str, *, as_prompt: bool) -> list[int]:
+        """`as_prompt` adds what the model expects around a bare text, such as a BOS token."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=as_prompt).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Special tokens have no text."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+
+def _special_tokens(config: dict[str, object]) -> dict[str, str]:
+    """A token is written as a string, or as a record whose `content` it is."""
+    found: dict[str, str] = {}
+    for name in SPECIAL_TOKENS:
+        token = config.get(name)
+        if isinstance(token, dict):
+            token = token.get("content")
+        if isinstance(token, str):
+            found[name] = token
+    return found
+
+
+def _end_ids(folder: Path, tokenizer: Tokenizer, special: dict[str, str]) -> Iterator[int]:
+    """Every place where a checkpoint says what ends a text; they do not always agree."""
+    for name in ("generation_config.json", "config.json"):
+        ids = _json(folder / name).get("eos_token_id")
+        if isinstance(ids, int):
+            yield ids
+        elif isinstance(ids, list):
+            yield from (one for one in ids if isinstance(one, int))
+    token = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
+    if token is not None:
+        yield token
+
+
+def _json(path: Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text("utf-8"))
+    if not isinstance(content, dict):
+        raise CardInvalid(f"{path} is not a JSON object")
+    return content

@@ -1,0 +1,145 @@
+"""Puts the gateway together: dialects, guards, layers. Its collaborators come from outside.
+
+A new dialect is one line here and in `DIALECTS`. Knows neither Ray nor where keys
+are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from fastapi import Depends, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from bestiary.errors import BestiaryError, InvalidRequest, NotFound
+from bestiary.garden.card import ModelCard
+from bestiary.profile.applications import GatewayArgs
+from bestiary.state.keys import KeyScope
+from bestiary.telemetry.metrics import MetricSink, RequestMetrics
+from services.gateway.answering import error_answer
+from services.gateway.api_docs import describe_bodies
+from services.gateway.auth import Authenticator, LookUp, requires
+from services.gateway.dialects import openai_wire, palm_wire
+from services.gateway.dialects.base import Dialects
+from services.gateway.dialects.openai import OPENAI, openai_routes
+from services.gateway.dialects.palm import PALM, palm_routes
+from services.gateway.dispatch import Dispatch
+from services.gateway.error_mapping import MethodNotAllowed
+from services.gateway.exchange import exchange_of
+from services.gateway.inference import Inference
+from services.gateway.limits import RateLimits, limited
+from services.gateway.metrics import MetricsPage, Targets
+from services.gateway.middleware import BoundedBody, Observed
+from services.gateway.platform_routes import platform_routes
+from services.gateway.readiness import Readiness
+from services.router.loads import Loads
+
+DIALECTS = Dialects((OPENAI, PALM))
+_DOCUMENTED_BODIES = (
+    openai_wire.ChatCompletion,
+    openai_wire.Completion,
+    openai_wire.Embedding,
+    openai_wire.Tokenize,
+    palm_wire.GenerateText,
+    palm_wire.GenerateMessage,
+    palm_wire.EmbedText,
+    palm_wire.BatchEmbedText,
+    palm_wire.CountTextTokens,
+    palm_wire.CountMessageTokens,
+)
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What the gateway reaches the rest of the platform through."""
+
+    dispatch: Dispatch
+    loads: Callable[[], Loads]
+    look_up: LookUp  # secret -> key; blocking
+    sink: MetricSink
+    metrics_targets: Targets
+
+
+def gateway_application(
+    args: GatewayArgs,
+    others: Collaborators,
+    lifespan: Lifespan | None = None,
+    *,
+    server_echoes_request_id: bool = False,
+) -> FastAPI:
+    """The ASGI application of one gateway replica. `lifespan` wraps its life.
+
+    Ray Serve puts the request's own `x-request-id` on every reply by itself.
+    """
+    gateway = args.profile.gateway
+    inference = Inference(others.dispatch)
+    authenticator = Authenticator(others.look_up)
+    limits = RateLimits(gateway.rate_limit_storage, gateway.limits.requests_per_minute)
+    app = FastAPI(
+        title="Bestiary",
+        description="Real models behind size tiers, in the dialects that SDKs already speak.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    guards = [Depends(requires(authenticator, KeyScope.INFERENCE)), Depends(limited(limits))]
+    app.include_router(openai_routes(inference), dependencies=guards)
+    app.include_router(palm_routes(inference, token_limits(args)), dependencies=guards)
+    app.include_router(
+        platform_routes(
+            Readiness(args, others.dispatch, others.loads),
+            MetricsPage(others.metrics_targets),
+            () if gateway.open_metrics else (requires(authenticator, KeyScope.ADMIN),),
+        )
+    )
+    _answer_errors(app)
+    describe_bodies(app, _DOCUMENTED_BODIES)
+    app.add_middleware(BoundedBody, max_bytes=int(gateway.limits.max_body_mb * 2**20))
+    app.add_middleware(  # the last one added is the outermost
+        Observed,
+        dialects=DIALECTS,
+        metrics=RequestMetrics(others.sink),
+        request_timeout_s=gateway.limits.request_timeout_s,
+        server_echoes_request_id=server_echoes_request_id,
+    )
+    return app
+
+
+def token_limits(args: GatewayArgs) -> Callable[[ModelCard, str], int]:
+    """Tokens that a deployment takes: its card's context, or less where the profile says so."""
+
+    def limit(card: ModelCard, deployment: str) -> int:
+        text = args.profile.deployments[deployment].text
+        return min(card.context_length, text.context) if text is not None else card.context_length
+
+    return limit
+
+
+def _answer_errors(app: FastAPI) -> None:
+    async def typed(request: Request, error: Exception) -> Response:
+        if not isinstance(error, BestiaryError):
+            raise TypeError(f"no handler for {type(error)}")
+        return error_answer(exchange_of(request), error)
+
+    async def of_routing(request: Request, error: Exception) -> Response:
+        """Starlette's own: no such path, no such method."""
+        if not isinstance(error, HTTPException):
+            raise TypeError(f"no handler for {type(error)}")
+        answer = error_answer(exchange_of(request), _as_typed(request, error))
+        answer.headers.update(error.headers or {})  # Allow
+        return answer
+
+    app.add_exception_handler(BestiaryError, typed)
+    app.add_exception_handler(HTTPException, of_routing)
+
+
+def _as_typed(request: Request, error: HTTPException) -> BestiaryError:
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return NotFound(f"there is nothing at {request.method} {path}; see /docs")
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{path} does not take {request.method}; see /docs")
+    return InvalidRequest(str(error.detail))

@@ -1,0 +1,110 @@
+"""One gateway replica under Ray Serve: builds the application's collaborators, and nothing else.
+
+The only door between the gateway and Ray. User code runs on the replica's event
+loop (throughput mode), so what blocks goes to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+
+from bestiary.profile.applications import GatewayArgs
+from bestiary.settings import Settings
+from bestiary.state.database import Database
+from bestiary.state.keys import Keys
+from bestiary.telemetry.ray_sink import RaySink
+from services.gateway.application import Collaborators, gateway_application
+from services.gateway.metrics import discovered
+from services.router.dispatcher import Dispatcher
+from services.router.load_board import LoadBoard
+from services.router.model_handle import ModelHandle, ServeModelHandle
+from services.router.policy import RoutingPolicy
+
+_DISCOVERY_FILE = "prom_metrics_service_discovery.json"
+
+
+@serve.ingress()
+class Gateway:
+    """The public door."""
+
+    def __init__(self, args: GatewayArgs) -> None:
+        self._args = args
+        # Made when first needed, so the order in which applications start is free; a raise
+        # (not there yet) is not remembered.
+        self._handle_for = functools.cache(_handle_for)
+        self._database = Database(Settings().resolved_database_url)
+        self._board = LoadBoard(
+            args.profile.deployments,
+            [model.deployment for model in args.served],
+            self._handle_for,
+            running_replicas,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        args = self._args
+        policy = RoutingPolicy(args.profile, args.served, args.absent)
+        dispatcher = Dispatcher(
+            policy,
+            self._board,
+            self._handle_for,
+            default_deadline_s=args.profile.gateway.limits.request_timeout_s,
+        )
+        others = Collaborators(
+            dispatch=dispatcher,
+            loads=self._board.snapshot,
+            look_up=Keys(self._database).verify,
+            sink=RaySink(),
+            metrics_targets=metrics_targets,
+        )
+        return gateway_application(args, others, self._life, server_echoes_request_id=True)
+
+    @asynccontextmanager
+    async def _life(self, app: FastAPI) -> AsyncIterator[None]:
+        await self._board.refresh()
+        self._board.start()
+        try:
+            yield
+        finally:
+            await self._board.close()
+            self._database.close()
+
+
+def _handle_for(deployment: str) -> ModelHandle:
+    return ServeModelHandle(serve.get_app_handle(deployment))
+
+
+async def running_replicas() -> Mapping[str, int]:
+    """By Serve application."""
+    status = await asyncio.to_thread(serve.status)
+    return {
+        name: sum(
+            deployment.replica_states.get("RUNNING", 0)
+            for deployment in application.deployments.values()
+        )
+        for name, application in status.applications.items()
+    }
+
+
+async def metrics_targets() -> Sequence[str]:
+    """From Ray's service-discovery file on the head node; elsewhere from the list of nodes."""
+    return await asyncio.to_thread(_metrics_targets)
+
+
+def _metrics_targets() -> Sequence[str]:
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    for folder in (session, session.parent):
+        if found := discovered(folder / _DISCOVERY_FILE):
+            return found
+    return [
+        f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}"
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

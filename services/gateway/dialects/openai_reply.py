@@ -1,0 +1,237 @@
+"""The OpenAI wire: what callers get. Results in, documents and SSE frames out.
+
+Frames are joined from bytes that are made once per stream: there is one per token.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import orjson
+
+from bestiary.schemas.encoder import EmbeddingResult
+from bestiary.schemas.text import TextChunk
+from services.gateway.error_mapping import OpenAIErrors, PublicError
+from services.gateway.generation import Candidate, Generation, Usage
+from services.gateway.receipts import with_field
+from services.router.offers import OfferedModel
+
+_DONE = b"data: [DONE]\n\n"
+_ERRORS = OpenAIErrors()
+
+
+class Shape(Protocol):
+    """Where chat and completions differ."""
+
+    document: str  # the `object` of a whole answer
+    frame: str  # the `object` of a stream's frame
+    id_prefix: str
+
+    def choice(self, index: int, candidate: Candidate) -> dict[str, object]: ...
+
+    def opening(self, index: int) -> bytes | None:
+        """The choice that comes before a candidate's first text; None: nothing does."""
+        ...
+
+    def text(self, index: int, text: str) -> bytes: ...
+
+    def closing(self, index: int, reason: str) -> bytes: ...
+
+
+class ChatShape:
+    document = "chat.completion"
+    frame = "chat.completion.chunk"
+    id_prefix = "chatcmpl-"
+
+    def choice(self, index: int, candidate: Candidate) -> dict[str, object]:
+        return {
+            "index": index,
+            "message": {"role": "assistant", "content": candidate.text, "refusal": None},
+            "logprobs": None,
+            "finish_reason": candidate.finish_reason.value,
+        }
+
+    def opening(self, index: int) -> bytes | None:
+        return (
+            b'{"index":%d,"delta":{"role":"assistant","content":""},'
+            b'"logprobs":null,"finish_reason":null}' % index
+        )
+
+    def text(self, index: int, text: str) -> bytes:
+        return b'{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}' % (
+            index,
+            orjson.dumps(text),
+        )
+
+    def closing(self, index: int, reason: str) -> bytes:
+        return b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":"%b"}' % (
+            index,
+            reason.encode(),
+        )
+
+
+class CompletionShape:
+    document = "text_completion"
+    frame = "text_completion"
+    id_prefix = "cmpl-"
+
+    def choice(self, index: int, candidate: Candidate) -> dict[str, object]:
+        return {
+            "index": index,
+            "text": candidate.text,
+            "logprobs": None,
+            "finish_reason": candidate.finish_reason.value,
+        }
+
+    def opening(self, index: int) -> bytes | None:
+        return None
+
+    def text(self, index: int, text: str) -> bytes:
+        return b'{"index":%d,"text":%b,"logprobs":null,"finish_reason":null}' % (
+            index,
+            orjson.dumps(text),
+        )
+
+    def closing(self, index: int, reason: str) -> bytes:
+        return b'{"index":%d,"text":"","logprobs":null,"finish_reason":"%b"}' % (
+            index,
+            reason.encode(),
+        )
+
+
+CHAT = ChatShape()
+COMPLETION = CompletionShape()
+
+
+def usage_json(usage: Usage) -> dict[str, object]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def answer_json(
+    shape: Shape,
+    request_id: str,
+    generation: Generation,
+    found: Sequence[Sequence[Candidate]],
+) -> dict[str, object]:
+    """Choices are numbered prompt by prompt."""
+    candidates = [candidate for of_prompt in found for candidate in of_prompt]
+    return {
+        "id": shape.id_prefix + request_id,
+        "object": shape.document,
+        "created": int(time.time()),
+        "model": generation.decision.model,
+        "choices": [shape.choice(index, one) for index, one in enumerate(candidates)],
+        "usage": usage_json(generation.usage),
+    }
+
+
+class EventWriter:
+    """A `FrameWriter` of server-sent events (https://html.spec.whatwg.org/#server-sent-events)."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        shape: Shape,
+        request_id: str,
+        generation: Generation,
+        *,
+        include_usage: bool,
+        include_receipt: bool,
+    ) -> None:
+        self._shape = shape
+        self._generation = generation
+        self._include_usage = include_usage
+        self._include_receipt = include_receipt
+        document = {
+            "id": shape.id_prefix + request_id,
+            "object": shape.frame,
+            "created": int(time.time()),
+            "model": generation.decision.model,
+        }
+        self._before = b"data: " + orjson.dumps(document)[:-1] + b',"choices":['
+        self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
+        self._held = b""  # the last candidate's end: the receipt may have to go into it
+
+    def begin(self) -> bytes:
+        indices = range(self._generation.prompts * self._generation.candidates)
+        openings = (self._shape.opening(index) for index in indices)
+        return b"".join(self._frame(choice) for choice in openings if choice is not None)
+
+    def write(self, prompt: int, chunks: tuple[TextChunk, ...]) -> bytes:
+        frames: list[bytes] = []
+        for chunk in chunks:
+            index = prompt * self._generation.candidates + chunk.candidate
+            if chunk.text:
+                frames.append(self._frame(self._shape.text(index, chunk.text)))
+            if chunk.finish_reason is not None:
+                frames.append(self._held)
+                self._held = self._frame(self._shape.closing(index, chunk.finish_reason.value))
+        return b"".join(frames)
+
+    def end(self, receipt: bytes) -> bytes:
+        last = self._usage_frame() if self._include_usage else self._held
+        if self._include_receipt:
+            last = with_field(last.removesuffix(b"\n\n"), receipt) + b"\n\n"
+        if self._include_usage:
+            last = self._held + last
+        return b"".join((last, b": bestiary-receipt ", receipt, b"\n\n", _DONE))
+
+    def fail(self, error: PublicError) -> bytes:
+        return b"".join((self._held, b"data: ", _ERRORS.body(error), b"\n\n"))
+
+    def _frame(self, choice: bytes) -> bytes:
+        return b"".join((self._before, choice, self._after))
+
+    def _usage_frame(self) -> bytes:
+        usage = orjson.dumps(usage_json(self._generation.usage))
+        return b"".join((self._before, b'],"usage":', usage, b"}\n\n"))
+
+
+def embeddings_json(result: EmbeddingResult, model: str, encoding: str) -> dict[str, object]:
+    """base64 is of little-endian float32, which is what OpenAI's SDK asks for."""
+    vectors = result.vectors.astype("<f4", copy=False)
+    data: list[dict[str, object]] = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": base64.b64encode(vector.tobytes()).decode()
+            if encoding == "base64"
+            else vector.tolist(),
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = sum(result.prompt_tokens)
+    return {
+        "object": "list",
+        "data": data,
+        "model": model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def model_json(model: OfferedModel, created: int) -> dict[str, object]:
+    """OpenAI's model object; what a name stands for is in the extension `bestiary`."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": created,
+        "owned_by": "bestiary",
+        "bestiary": {
+            "kind": model.kind.value,
+            "family": model.family.value,
+            "tier": model.tier,
+            "card": model.card.id,
+            "deployment": model.deployment,
+            "context_length": model.card.context_length,
+            "license": model.card.license,
+        },
+    }

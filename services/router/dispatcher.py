@@ -1,0 +1,162 @@
+"""Sends a request to the deployment that the policy picks, and tries again where that helps.
+
+Thin: the rules are in `policy.py` and `attempts.py`, Ray's shapes in `model_handle.py`
+and `serve_errors.py`. Every error that leaves here is a `BestiaryError`. Nothing is
+retried once a chunk has been delivered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from bestiary.errors import BestiaryError, DeadlineExceeded, ReplicaLost
+from bestiary.garden.card import ModelCard
+from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.routing import RouteDecision, RouteReason, RouteRequest
+from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
+from services.router.attempts import Attempts
+from services.router.load_board import LoadBoard
+from services.router.model_handle import HandleFor, ModelHandle, Reply
+from services.router.offers import OfferedModel
+from services.router.policy import RoutingPolicy
+from services.router.routed_call import CallRecord, Clock, Deadline, RoutedCall
+from services.router.serve_errors import translated
+
+R = TypeVar("R")
+DEFAULT_DEADLINE_S = 600.0
+
+
+class Dispatcher:
+    """One per gateway replica. `default_deadline_s` holds where a request brings none."""
+
+    def __init__(
+        self,
+        policy: RoutingPolicy,
+        board: LoadBoard,
+        handle_for: HandleFor,
+        *,
+        clock: Clock = time.perf_counter,
+        default_deadline_s: float = DEFAULT_DEADLINE_S,
+    ) -> None:
+        self._policy = policy
+        self._board = board
+        self._handle_for = handle_for
+        self._clock = clock
+        self._default_deadline_s = default_deadline_s
+
+    def resolve(self, route: RouteRequest) -> RouteDecision:
+        """Who answers while nothing is loaded. Raises as `RoutingPolicy.resolve`."""
+        return self._policy.resolve(route)
+
+    def card(self, name: str) -> ModelCard:
+        """The card behind any offered name. Raises ModelNotFound or CardNotInstalled."""
+        return self._policy.card(name)
+
+    def models(self) -> tuple[OfferedModel, ...]:
+        """Every name that is offered: `auto`, tiers, cards, aliases."""
+        return self._policy.models()
+
+    async def generate(
+        self, route: RouteRequest, request: TextRequest
+    ) -> RoutedCall[tuple[TextChunk, ...]]:
+        """Returns once the first chunk is here. Close the call in a `finally`.
+
+        Raises as `RoutingPolicy.decide`, and ReplicaLost, DeadlineExceeded, EngineFailure,
+        or what the engine raised (ContextOverflow, ...).
+        """
+        entered = self._clock()
+        deadline = self._deadline(entered, request.deadline_s)
+        attempts = Attempts(self._policy, route, self._board.snapshot)
+        while True:
+            decision = self._next(attempts, route)
+            try:
+                return await self._stream(decision, request, entered, deadline)
+            except BestiaryError as error:
+                attempts.failed(decision, error)
+
+    async def embed(
+        self, route: RouteRequest, request: EmbeddingRequest
+    ) -> tuple[EmbeddingResult, CallRecord]:
+        """Raises as `generate`."""
+        return await self._ask(route, request.deadline_s, lambda handle: handle.embed(request))
+
+    async def count_tokens(
+        self, route: RouteRequest, request: CountTokensRequest
+    ) -> tuple[TokenCount, CallRecord]:
+        """Raises as `generate`."""
+        return await self._ask(route, None, lambda handle: handle.count_tokens(request))
+
+    async def _ask(
+        self,
+        route: RouteRequest,
+        deadline_s: float | None,
+        send: Callable[[ModelHandle], Reply[R]],
+    ) -> tuple[R, CallRecord]:
+        entered = self._clock()
+        deadline = self._deadline(entered, deadline_s)
+        attempts = Attempts(self._policy, route, self._board.snapshot)
+        while True:
+            decision = self._next(attempts, route)
+            record = CallRecord(decision, routing_s=self._clock() - entered)
+            try:
+                return await self._reply(record, deadline, send), record
+            except BestiaryError as error:
+                attempts.failed(decision, error)
+
+    async def _stream(
+        self, decision: RouteDecision, request: TextRequest, entered: float, deadline: Deadline
+    ) -> RoutedCall[tuple[TextChunk, ...]]:
+        with translated():
+            handle = self._handle_for(decision.deployment)
+            record = CallRecord(decision, routing_s=self._clock() - entered)
+            stream = handle.generate(request)
+        self._board.sent(decision.deployment)
+        call = RoutedCall(
+            stream, record, deadline, lambda error: self._ended(decision.deployment, error)
+        )
+        await call.start()
+        return call
+
+    async def _reply(
+        self, record: CallRecord, deadline: Deadline, send: Callable[[ModelHandle], Reply[R]]
+    ) -> R:
+        deployment = record.decision.deployment
+        failure: BestiaryError | None = None
+        with translated():
+            reply = send(self._handle_for(deployment))
+        self._board.sent(deployment)
+        sent_at = self._clock()
+        done = False
+        try:
+            async with deadline.timeout():
+                with translated():
+                    result = await reply
+            done = True
+        except TimeoutError:
+            raise DeadlineExceeded("the request's deadline passed") from None
+        except BestiaryError as error:
+            failure = error
+            raise
+        finally:
+            if not done:
+                reply.cancel()
+            self._ended(deployment, failure)
+        record.call_s = record.first_chunk_s = self._clock() - sent_at
+        return result
+
+    def _next(self, attempts: Attempts, route: RouteRequest) -> RouteDecision:
+        decision = attempts.next()
+        if decision.reason is RouteReason.SPILLOVER_COLD:
+            # The stand-in answers this one; without a call the asked one would stay at zero.
+            self._board.wake(self._policy.resolve(route).deployment)
+        return decision
+
+    def _ended(self, deployment: str, error: BestiaryError | None) -> None:
+        self._board.finished(deployment)
+        if isinstance(error, ReplicaLost):
+            self._board.died(deployment)
+
+    def _deadline(self, entered: float, deadline_s: float | None) -> Deadline:
+        return Deadline(entered + (deadline_s or self._default_deadline_s), self._clock)

@@ -1,0 +1,142 @@
+"""The load of every deployment, kept fresh in the background. Nothing here blocks a request.
+
+Three sources: Serve's own count of running replicas and one replica's view of its load
+(both asked for about once a second), and this process's calls in flight (immediate).
+
+`running_replicas` comes from the process that runs under Serve. In
+`services/gateway/app.py`:
+
+    async def running_replicas() -> dict[str, int]:
+        status = await asyncio.to_thread(serve.status)
+        return {
+            name: sum(d.replica_states.get("RUNNING", 0) for d in app.deployments.values())
+            for name, app in status.applications.items()
+        }
+
+    board = LoadBoard(profile.deployments, served_names, handle_for, running_replicas)
+    await board.refresh()   # once, before the first request
+    board.start()           # in the event loop; `await board.close()` at the end
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+from bestiary.errors import BestiaryError, DeadlineExceeded, ReplicaLost
+from bestiary.profile.models import Deployment
+from services.router.loads import Loads
+from services.router.model_handle import HandleFor
+from services.router.serve_errors import translated
+from services.router.watched import Watched
+
+PERIOD_S = 1.0
+SAMPLE_DEADLINE_S = 1.0
+STATUS_DEADLINE_S = 5.0
+WAKE_DEADLINE_S = 60.0
+
+RunningReplicas = Callable[[], Awaitable[Mapping[str, int]]]  # by application name
+_logger = logging.getLogger(__name__)
+
+
+class LoadBoard:
+    """Watches the deployments in `served`."""
+
+    def __init__(
+        self,
+        deployments: Mapping[str, Deployment],
+        served: Iterable[str],
+        handle_for: HandleFor,
+        running_replicas: RunningReplicas,
+        *,
+        period_s: float = PERIOD_S,
+        sample_deadline_s: float = SAMPLE_DEADLINE_S,
+    ) -> None:
+        self._watched = {name: Watched(deployments[name]) for name in served}
+        self._handle_for = handle_for
+        self._running_replicas = running_replicas
+        self._period_s = period_s
+        self._sample_deadline_s = sample_deadline_s
+        self._watching: asyncio.Task[None] | None = None
+        self._waking: dict[str, asyncio.Task[None]] = {}
+
+    def start(self) -> None:
+        """Begins to watch. Needs a running event loop; a second call does nothing."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="load-board")
+
+    async def close(self) -> None:
+        """Stops every background task."""
+        tasks = [task for task in (self._watching, *self._waking.values()) if task is not None]
+        self._watching = None
+        self._waking.clear()
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def snapshot(self) -> Loads:
+        """By deployment name; what /readyz shows."""
+        return MappingProxyType({name: one.load() for name, one in self._watched.items()})
+
+    async def refresh(self) -> None:
+        """Asks Serve and one replica of each deployment once. Never raises what they raise."""
+        await self._count_replicas()
+        # Not the deployments at zero: a call would start a replica of them.
+        awake = [name for name, one in self._watched.items() if one.replicas > 0]
+        await asyncio.gather(*(self._sample(name, self._sample_deadline_s) for name in awake))
+
+    def sent(self, deployment: str) -> None:
+        """A call goes out; `finished` must follow."""
+        self._watched[deployment].in_flight += 1
+
+    def finished(self, deployment: str) -> None:
+        self._watched[deployment].in_flight -= 1
+
+    def died(self, deployment: str) -> None:
+        """A replica died under a call: known here long before Serve's status says so."""
+        self._watched[deployment].replica_died()
+
+    def wake(self, deployment: str) -> None:
+        """Lets a deployment that was scaled to zero start: a call that waits makes Serve do so."""
+        one = self._watched[deployment]
+        if one.replicas > 0 or not one.scales_to_zero or deployment in self._waking:
+            return
+        task = asyncio.create_task(self._sample(deployment, WAKE_DEADLINE_S))
+        self._waking[deployment] = task
+        task.add_done_callback(lambda _: self._waking.pop(deployment, None))
+
+    async def _watch(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._period_s)
+
+    async def _count_replicas(self) -> None:
+        try:
+            async with asyncio.timeout(STATUS_DEADLINE_S):
+                with translated():
+                    running = await self._running_replicas()
+        except (BestiaryError, TimeoutError) as error:
+            # The controller may be restarting: the replicas serve on, the old count stands.
+            _logger.warning("Serve's status is not available: %s", error)
+            return
+        for name, one in self._watched.items():
+            one.count(running.get(name, 0))
+
+    async def _sample(self, deployment: str, deadline_s: float) -> None:
+        one = self._watched[deployment]
+        try:
+            async with asyncio.timeout(deadline_s):
+                with translated():
+                    one.answered(await self._handle_for(deployment).load())
+        except ReplicaLost:
+            one.replica_died()
+        except (TimeoutError, DeadlineExceeded):
+            # It is too busy to say how busy it is: the last view is the best there is.
+            _logger.debug("%s did not tell its load within %g s", deployment, deadline_s)
+        except BestiaryError as error:
+            _logger.warning("%s does not tell its load: %s", deployment, error)

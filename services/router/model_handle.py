@@ -1,0 +1,88 @@
+"""The seam to Ray: what the router asks of a model, and how a Serve handle gives it.
+
+Knows the shape of Ray Serve's `DeploymentHandle` but does not import it; the process
+that runs under Serve hands one in. In `services/gateway/app.py`:
+
+    @functools.cache
+    def handle_for(deployment: str) -> ModelHandle:
+        return ServeModelHandle(serve.get_app_handle(deployment))
+
+`get_app_handle` raises where the application is not there yet, and a raise is not
+cached, so the start order does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeVar, cast
+
+from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.replica import ReplicaLoad
+from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Reply(Protocol[T_co]):
+    """A call under way: Serve's `DeploymentResponse`."""
+
+    def __await__(self) -> Generator[Any, None, T_co]: ...
+
+    def cancel(self) -> object:
+        """Stops the replica's work on it."""
+
+
+class ReplyStream(Protocol[T_co]):
+    """A streaming call under way: Serve's `DeploymentResponseGenerator`."""
+
+    async def __anext__(self) -> T_co: ...
+
+    def cancel(self) -> object:
+        """Stops the replica's work on it."""
+
+
+class ModelHandle(Protocol):
+    """One deployment. A method sends at once and returns without waiting; errors come later."""
+
+    def generate(self, request: TextRequest) -> ReplyStream[tuple[TextChunk, ...]]: ...
+
+    def embed(self, request: EmbeddingRequest) -> Reply[EmbeddingResult]: ...
+
+    def count_tokens(self, request: CountTokensRequest) -> Reply[TokenCount]: ...
+
+    def load(self) -> Reply[ReplicaLoad]: ...
+
+
+HandleFor = Callable[[str], ModelHandle]  # by deployment name; may raise where it is not deployed
+
+
+class _RemoteMethod(Protocol):
+    def remote(self, *arguments: object) -> object: ...
+
+
+class _DeploymentHandle(Protocol):
+    """`ray.serve.handle.DeploymentHandle`, as far as it is used."""
+
+    def options(self, *, method_name: str, stream: bool) -> _RemoteMethod: ...
+
+
+class ServeModelHandle:
+    """A `ModelHandle` over a Serve handle. The options are resolved once, not per request."""
+
+    def __init__(self, handle: _DeploymentHandle) -> None:
+        self._generate = handle.options(method_name="generate", stream=True)
+        self._embed = handle.options(method_name="embed", stream=False)
+        self._count_tokens = handle.options(method_name="count_tokens", stream=False)
+        self._load = handle.options(method_name="load", stream=False)
+
+    def generate(self, request: TextRequest) -> ReplyStream[tuple[TextChunk, ...]]:
+        return cast("ReplyStream[tuple[TextChunk, ...]]", self._generate.remote(request))
+
+    def embed(self, request: EmbeddingRequest) -> Reply[EmbeddingResult]:
+        return cast("Reply[EmbeddingResult]", self._embed.remote(request))
+
+    def count_tokens(self, request: CountTokensRequest) -> Reply[TokenCount]:
+        return cast("Reply[TokenCount]", self._count_tokens.remote(request))
+
+    def load(self) -> Reply[ReplicaLoad]:
+        return cast("Reply[ReplicaLoad]", self._load.remote())

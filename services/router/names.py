@@ -1,0 +1,134 @@
+"""Public name -> what it stands for. Knows the profile and the cards, not the load.
+
+A name is, in this order: `auto`, a tier, an alias, a card id, a deployment. An
+alias stands for any of the others but not for another alias.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bestiary.errors import CardNotInstalled, ModelNotFound
+from bestiary.garden.card import Family
+from bestiary.profile.applications import ServedModel
+from bestiary.profile.models import InstalledCard, Profile
+from bestiary.schemas.routing import RouteReason, Tier
+
+AUTO = "auto"
+MAX_NAMES_IN_A_MESSAGE = 12
+MAX_NAME = 128  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class TierTarget:
+    """A tier, whether or not its deployment runs."""
+
+    tier: Tier
+    reason: RouteReason
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentsTarget:
+    """One model, on any of these deployments; all of them run."""
+
+    served: tuple[ServedModel, ...]
+    reason: RouteReason
+
+
+Target = TierTarget | DeploymentsTarget
+
+
+class Names:
+    """Every name of one profile."""
+
+    def __init__(
+        self, profile: Profile, served: tuple[ServedModel, ...], absent: Mapping[str, str]
+    ) -> None:
+        self._profile = profile
+        self._absent = absent  # deployment -> why it does not run
+        self._by_deployment = {model.deployment: model for model in served}
+        self._by_card: dict[str, tuple[ServedModel, ...]] = {}
+        for model in served:
+            self._by_card[model.card.id] = (*self._by_card.get(model.card.id, ()), model)
+
+    def served(self, deployment: str) -> ServedModel | None:
+        """None where the deployment does not run."""
+        return self._by_deployment.get(deployment)
+
+    def why_absent(self, deployment: str) -> str:
+        return self._absent.get(deployment, "it is not deployed")
+
+    def cards(self) -> tuple[str, ...]:
+        """Ids of the served cards, in the profile's order."""
+        return tuple(self._by_card)
+
+    def known(self) -> tuple[str, ...]:
+        """Every name that may be asked for."""
+        profile = self._profile
+        return tuple(
+            dict.fromkeys((AUTO, *map(str, profile.tiers), *profile.aliases, *self._by_card))
+        )
+
+    def find(self, name: str, family: Family, prompt_size: int) -> Target:
+        """Raises ModelNotFound, or CardNotInstalled for a model of the profile without weights."""
+        if name in ("", AUTO):
+            return self._auto(family, prompt_size)
+        aliased = self._profile.aliases.get(name)
+        if aliased is None:
+            return self._find(name, name)
+        found = self._auto(family, prompt_size) if aliased == AUTO else self._find(aliased, name)
+        if isinstance(found, TierTarget):
+            return TierTarget(found.tier, RouteReason.ALIAS)
+        return DeploymentsTarget(found.served, RouteReason.ALIAS)
+
+    def _auto(self, family: Family, prompt_size: int) -> Target:
+        if family is Family.ENCODER:
+            return self._deployment(self._profile.embedding, AUTO, RouteReason.AUTO)
+        rules = self._profile.auto
+        for tier, bound in rules.max_prompt_characters.items():
+            if prompt_size <= bound:
+                return TierTarget(tier, RouteReason.AUTO)
+        return TierTarget(rules.otherwise, RouteReason.AUTO)
+
+    def _find(self, name: str, asked: str) -> Target:
+        if name in list(Tier):
+            tier = Tier(name)
+            if tier not in self._profile.tiers:
+                raise ModelNotFound(
+                    f"tier {tier} is not offered by this profile: bind it under tiers: "
+                    f"(offered: {', '.join(self._profile.tiers)})",
+                    asked,
+                )
+            return TierTarget(tier, RouteReason.REQUESTED_TIER)
+        if name in self._by_card:
+            return DeploymentsTarget(self._by_card[name], RouteReason.REQUESTED_MODEL)
+        if name in self._profile.deployments:
+            return self._deployment(name, asked, RouteReason.REQUESTED_MODEL)
+        self._refuse_absent_card(name)
+        raise ModelNotFound(self._not_found(asked), asked)
+
+    def _deployment(self, name: str, asked: str, reason: RouteReason) -> DeploymentsTarget:
+        model = self._by_deployment.get(name)
+        if model is None:
+            raise CardNotInstalled(
+                f"{asked} needs deployment {name}, which does not run: {self.why_absent(name)}",
+                name,
+            )
+        return DeploymentsTarget((model,), reason)
+
+    def _refuse_absent_card(self, card: str) -> None:
+        for name, deployment in self._profile.deployments.items():
+            if not isinstance(deployment.card, InstalledCard) and deployment.card == card:
+                raise CardNotInstalled(
+                    f"model {card} is not installed: {self.why_absent(name)}", card
+                )
+
+    def _not_found(self, asked: str) -> str:
+        known = self.known()
+        asked = asked[:MAX_NAME]  # the comparison is quadratic in it
+        nearest = difflib.get_close_matches(asked, known, n=len(known), cutoff=0.0)
+        listed = ", ".join(nearest[:MAX_NAMES_IN_A_MESSAGE])
+        more = "" if len(nearest) <= MAX_NAMES_IN_A_MESSAGE else ", ..."
+        return f"model {asked!r} does not exist; there is {listed}{more}"

@@ -1,0 +1,83 @@
+"""The fp32 graph computes what transformers computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from tests.unit.kernels.conftest import OpenSmall, SmallModel
+from tests.unit.kernels.rows import feed, reference, tokens
+
+MODELS = ("llama", "llama_with_biases", "qwen2")
+TOLERANCE = 2e-4  # of logits that reach about 30
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> SmallModel:
+    found: SmallModel = request.getfixturevalue(request.param)
+    return found
+
+
+def test_prefill(model: SmallModel, open_small: OpenSmall) -> None:
+    ids = tokens(40)
+    logits = feed(open_small(model, "fp32"), 0, ids)
+    np.testing.assert_allclose(logits, reference(model.torch_model, ids)[-1], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 39])
+def test_prefill_in_chunks(model: SmallModel, open_small: OpenSmall, chunk: int) -> None:
+    ids = tokens(40)
+    logits = feed(open_small(model, "fp32"), 2, ids, chunk=chunk)
+    np.testing.assert_allclose(logits, reference(model.torch_model, ids)[-1], atol=TOLERANCE)
+
+
+def test_decoding_to_the_last_position(model: SmallModel, open_small: OpenSmall) -> None:
+    decoder = open_small(model, "fp32")
+    ids = tokens(decoder.max_length)
+    feed(decoder, 5, ids[:-1])
+    logits = feed(decoder, 5, ids[-1:], past=len(ids) - 1)
+    np.testing.assert_allclose(logits, reference(model.torch_model, ids)[-1], atol=TOLERANCE)
+
+
+def test_logits_at_another_index(llama: SmallModel, open_small: OpenSmall) -> None:
+    ids = tokens(20)
+    run = open_small(llama, "fp32").run
+    logits = run(0, np.array([ids]), np.zeros(1, np.int32), np.array([11]))
+    np.testing.assert_allclose(logits[0], reference(llama.torch_model, ids)[11], atol=TOLERANCE)
+
+
+def test_padding_behind_the_last_index_is_written_over(
+    llama: SmallModel, open_small: OpenSmall
+) -> None:
+    ids, decoder = tokens(20), open_small(llama, "fp32")
+    decoder.run(0, np.array([ids[:9] + [3] * 7]), np.zeros(1, np.int32), np.array([8]))
+    logits = feed(decoder, 0, ids[9:], past=9)
+    np.testing.assert_allclose(logits, reference(llama.torch_model, ids)[-1], atol=TOLERANCE)
+
+
+def test_rows_of_different_lengths_decode_together(
+    model: SmallModel, open_small: OpenSmall
+) -> None:
+    decoder = open_small(model, "fp32")
+    rows = [tokens(length, seed=length) for length in (3, 30, 17, 64)]
+    for row, ids in enumerate(rows):
+        feed(decoder, row, ids[:-1])
+    column = np.array([[ids[-1]] for ids in rows])
+    logits = decoder.run(0, column, np.array([len(ids) - 1 for ids in rows], np.int32))
+    expected = [reference(model.torch_model, ids)[-1] for ids in rows]
+    np.testing.assert_allclose(logits, expected, atol=TOLERANCE)
+
+
+def test_bfloat16_weights_are_read(
+    llama: SmallModel, open_small: OpenSmall, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("bf16")
+    rounded = LlamaForCausalLM(llama.torch_model.config)
+    rounded.load_state_dict(llama.torch_model.state_dict())
+    rounded.bfloat16().save_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = tokens(12)
+    logits = feed(open_small(SmallModel(folder, model), "fp32"), 0, ids)
+    np.testing.assert_allclose(logits, reference(model, ids)[-1], atol=TOLERANCE)

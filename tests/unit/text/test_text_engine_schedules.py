@@ -1,0 +1,92 @@
+"""Any schedule of joins, leaves, cancels and chunk sizes: each row is as if it were alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+from text_fakes import Driver, FakeDecoder, prepared, solo
+
+from bestiary.schemas.text import Sampling
+from deployments.text.prepared import PreparedRequest
+
+VOCABULARY = 30
+CONTEXT = 40
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.7, 1.5]),
+    top_k=st.sampled_from([0, 3]),
+    top_p=st.sampled_from([1.0, 0.8]),
+    repetition_penalty=st.sampled_from([1.0, 1.3]),
+    frequency_penalty=st.sampled_from([0.0, 0.5]),
+    stop=st.sampled_from([(), ("b",), ("cd", "ca")]),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> PreparedRequest:
+    prompt = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20))
+    made = prepared(
+        prompt,
+        max_tokens=draw(st.integers(1, CONTEXT - len(prompt))),
+        seed=draw(st.integers(0, 5)),
+        candidates=draw(st.sampled_from([1, 1, 1, 2, 5])),
+    )
+    return replace(made, sampling=draw(samplings))
+
+
+# One event: steps to run first, the request that then arrives, who is cancelled then.
+events = st.tuples(st.integers(0, 6), requests(), st.none() | st.integers(0, 10))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    schedule=st.lists(events, min_size=1, max_size=10),
+    slots=st.integers(1, 5),
+    prefill_chunk=st.integers(1, 9),
+)
+def test_every_request_says_what_it_says_alone(
+    schedule: list[tuple[int, PreparedRequest, int | None]], slots: int, prefill_chunk: int
+) -> None:
+    decoder = FakeDecoder(slots, CONTEXT, VOCABULARY)
+    driver = Driver(decoder, prefill_chunk, end_ids=frozenset({29}))
+    cancelled = set()
+    for ticket, (steps, request, victim) in enumerate(schedule):
+        driver.step(steps)
+        driver.engine.submit(ticket, request)
+        if victim is not None and victim < ticket:
+            driver.engine.cancel(victim)
+            cancelled.add(victim)
+    driver.drain()
+
+    assert driver.errors == {}
+    for ticket, (_, request, _) in enumerate(schedule):
+        for candidate in range(request.candidates):
+            said = driver.tokens(ticket, candidate)
+            alone = solo(request, driver, candidate)
+            assert said == (alone[: len(said)] if ticket in cancelled else alone)
+
+
+@settings(max_examples=30, deadline=None)
+@given(schedule=st.lists(events, min_size=1, max_size=8), slots=st.integers(1, 4))
+def test_every_row_comes_back(
+    schedule: list[tuple[int, PreparedRequest, int | None]], slots: int
+) -> None:
+    driver = Driver(FakeDecoder(slots, CONTEXT, VOCABULARY), prefill_chunk=3)
+    for ticket, (steps, request, victim) in enumerate(schedule):
+        driver.step(steps)
+        driver.engine.submit(ticket, request)
+        if victim is not None:
+            driver.engine.cancel(victim)
+    driver.drain()
+
+    load = driver.engine.load()
+    assert (load.running, load.waiting, load.kv_cache_usage) == (0, 0, 0.0)
+    assert driver.scheduler.idle
+    driver.decoder.runs.clear()
+    for ticket in range(slots):
+        driver.engine.submit(100 + ticket, prepared(max_tokens=slots + 2))
+    driver.step(slots)
+    assert driver.decoder.runs[-1] == (0, slots, 1)

@@ -1,0 +1,170 @@
+"""Fakes at the engine's seams, and a small driver for engine tests.
+
+The fake decoder's logits are a pure function of what is in the KV row, and the row's
+tokens are its KV. So a row that was moved too short, written over or read at the
+wrong length gives other logits than the same history alone, or fails outright.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.errors import BestiaryError
+from bestiary.schemas.text import Sampling, TextChunk
+from deployments.text.engine import Engine
+from deployments.text.prepared import PreparedRequest
+from deployments.text.scheduler import Scheduler
+
+EMPTY = -1
+
+
+class FakeDecoder:
+    """`broken` holds histories (as tuples) whose logits are NaN; `failing` raises at them."""
+
+    def __init__(self, slots: int = 4, max_length: int = 64, vocabulary: int = 50) -> None:
+        self.slots = slots
+        self.max_length = max_length
+        self.vocabulary = vocabulary
+        self.broken: set[tuple[int, ...]] = set()
+        self.failing: set[tuple[int, ...]] = set()
+        self.runs: list[tuple[int, int, int]] = []  # first row, rows, tokens
+        self.open = threading.Event()  # a run waits while this is not set
+        self.open.set()
+        self._kv = np.full((slots, max_length), EMPTY, np.int64)
+        self._logits = np.zeros((slots, vocabulary), np.float32)
+
+    def run(
+        self, first_row: int, token_ids: NDArray[np.int64], past: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        rows, tokens = token_ids.shape
+        assert rows == 1 or tokens == 1, "only one row can take many tokens"
+        assert first_row + rows <= self.slots
+        self.runs.append((first_row, rows, tokens))
+        assert self.open.wait(timeout=30), "the test left the decoder closed"
+        for row in range(rows):
+            length = int(past[row])
+            assert length + tokens <= self.max_length, "the row is over its length"
+            self._kv[first_row + row, length : length + tokens] = token_ids[row]
+            history = tuple(self._kv[first_row + row, : length + tokens].tolist())
+            assert EMPTY not in history, "the row was read past what was written"
+            if history in self.failing:
+                raise RuntimeError("the fake was told to fail")
+            self._logits[row] = np.nan if history in self.broken else self.logits_of(history)
+        # Nothing but the row's own history may matter: what lies behind it is poisoned.
+        for row in range(rows):
+            self._kv[first_row + row, int(past[row]) + tokens :] = EMPTY
+        return self._logits[:rows]
+
+    def move_row(self, source: int, target: int, length: int) -> None:
+        self._kv[target] = EMPTY
+        self._kv[target, :length] = self._kv[source, :length]
+
+    def copy_out(self, row: int, length: int) -> NDArray[np.float32]:
+        return self._kv[row, :length].astype(np.float32)
+
+    def copy_in(self, row: int, tokens: NDArray[np.float32]) -> None:
+        self._kv[row] = EMPTY
+        self._kv[row, : len(tokens)] = tokens.astype(np.int64)
+
+    def logits_of(self, history: tuple[int, ...]) -> NDArray[np.float32]:
+        state = hash(history) % 2**31  # of integers: the same in every process
+        ids = np.arange(1, self.vocabulary + 1)
+        return ((state * ids % 1009) / 100).astype(np.float32)
+
+
+class LetterTokenizer:
+    """Token 0 is `a`, 1 is `b`, and so on through Unicode. No token is special."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(chr(ord("a") + one) for one in ids)
+
+
+class Clock:
+    """Seconds that pass only when a test says so; with `tick`, at every look."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.tick = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+def prepared(
+    prompt: Sequence[int] = (1, 2, 3),
+    *,
+    max_tokens: int = 8,
+    seed: int = 7,
+    candidates: int = 1,
+    deadline_s: float = float("inf"),
+    echo: str = "",
+    **sampling: object,
+) -> PreparedRequest:
+    """Greedy unless `temperature` is given."""
+    return PreparedRequest(
+        prompt=np.array(prompt, np.int64),
+        sampling=Sampling.model_validate({"temperature": 0.0} | sampling),
+        max_tokens=max_tokens,
+        seed=seed,
+        candidates=candidates,
+        arrived_s=100.0,
+        deadline_s=deadline_s,
+        echo=echo,
+    )
+
+
+@dataclass
+class Driver:
+    """An engine on the fake decoder, and everything that it has said."""
+
+    decoder: FakeDecoder
+    prefill_chunk: int = 4
+    max_waiting: int = 100
+    end_ids: frozenset[int] = frozenset()
+    clock: Clock = field(default_factory=Clock)
+    chunks: dict[int, list[TextChunk]] = field(default_factory=dict)
+    errors: dict[int, BestiaryError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scheduler = Scheduler(self.decoder.slots, self.prefill_chunk, self.max_waiting)
+        self.engine = Engine(
+            self.decoder, LetterTokenizer(), self.end_ids, self.scheduler, self.clock
+        )
+
+    def step(self, times: int = 1) -> None:
+        for _ in range(times):
+            result = self.engine.step()
+            for ticket, chunks in result.chunks.items():
+                self.chunks.setdefault(ticket, []).extend(chunks)
+            assert not self.errors.keys() & result.errors.keys()
+            self.errors.update(result.errors)
+
+    def drain(self) -> None:
+        for _ in range(10_000):
+            if self.engine.idle:
+                return
+            self.step()
+        raise AssertionError("the engine does not come to an end")
+
+    def tokens(self, ticket: int, candidate: int = 0) -> list[int]:
+        said = self.chunks.get(ticket, [])
+        return [one for chunk in said if chunk.candidate == candidate for one in chunk.token_ids]
+
+    def text(self, ticket: int, candidate: int = 0) -> str:
+        said = self.chunks.get(ticket, [])
+        return "".join(chunk.text for chunk in said if chunk.candidate == candidate)
+
+
+def solo(request: PreparedRequest, like: Driver, candidate: int = 0) -> list[int]:
+    """The tokens that the same request gets when nobody else is there, its prompt in one run."""
+    alone = FakeDecoder(request.candidates, like.decoder.max_length, like.decoder.vocabulary)
+    driver = Driver(alone, prefill_chunk=1000, end_ids=like.end_ids)
+    driver.engine.submit(0, request)
+    driver.drain()
+    return driver.tokens(0, candidate)
