@@ -9,7 +9,7 @@ from functools import cached_property
 from bestiary_client import Bestiary
 
 from bestiary.cli.platform.instance import Instance
-from bestiary.garden import Garden
+from bestiary.garden import Family, Garden
 from bestiary.profile.applications import ApplicationSpec, applications
 from bestiary.profile.bindings import apply_bindings, read_bindings
 from bestiary.profile.load import load_profile
@@ -55,7 +55,7 @@ class Context:
         key = self.settings.key_file.read_text().strip()
         return Bestiary(base_url=self.instance.url, api_key=key)
 
-    def _families(self) -> dict[str, str]:
+    def _families(self) -> dict[str, Family]:
         return {card.id: card.family for card in self.garden.cards()}
 
 

@@ -200,7 +200,7 @@ def _log_line(line: str) -> None:
 def _detach(instance: Instance) -> None:
     environment = {**os.environ, "BESTIARY_HOME": str(instance.settings.home)}
     with _log_file(instance).open("a") as log:
-        subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+        subprocess.Popen(
             [sys.executable, "-m", "bestiary.cli.main", "supervise"],
             env=environment | _settings_environment(instance),
             stdin=subprocess.DEVNULL,
@@ -239,10 +239,13 @@ def _welcome(ctx: Context, key: str) -> None:
     console.print(f"\n[bold green]Bestiary serves at {url}[/bold green]   API docs: {url}/docs")
     console.print(f"key: {key}   (also in {ctx.settings.key_file})\n")
     console.print("Three things to try:")
-    console.print('  bestiary chat "What is the capital of France?"', markup=False)
+    console.print(
+        '  bestiary chat "What is the capital of France? Answer in one sentence."', markup=False
+    )
     console.print('  bestiary embed "a cat on a mat" "a kitten on a rug"', markup=False)
     console.print(
-        f"  curl {url}/v1/chat/completions -H 'authorization: Bearer '$(cat {ctx.settings.key_file})"
+        f"  curl {url}/v1/chat/completions"
+        f" -H 'authorization: Bearer '$(cat {ctx.settings.key_file})"
         " -H 'content-type: application/json'"
         ' -d \'{"model": "gecko", "messages": [{"role": "user", "content": "Say hello."}]}\'',
         markup=False,

@@ -55,7 +55,7 @@ def test_a_killed_replica_comes_back(platform, title):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", (*SERVE, *NODE))
+@pytest.mark.parametrize("title", [*SERVE, *NODE])
 def test_a_killed_process_of_ray_comes_back(platform, title):
     kill(platform, title)
     assert seconds_until_it_serves(platform) <= RECOVERY_S
@@ -71,9 +71,10 @@ def test_a_stream_whose_replica_dies_ends_with_a_typed_error(platform):
         "stream": True,
         "temperature": 1.0,
     }
-    with platform.client() as client, client.stream(
-        "POST", "/v1/chat/completions", json=body
-    ) as reply:
+    with (
+        platform.client() as client,
+        client.stream("POST", "/v1/chat/completions", json=body) as reply,
+    ):
         lines = reply.iter_lines()
         next(lines)
         kill(platform, "ServeReplica:smollm2-135m-int8")

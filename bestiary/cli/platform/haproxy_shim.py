@@ -14,8 +14,10 @@ import os
 import re
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 WILDCARD_BIND = re.compile(r"^(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\])?:(\d+)", re.MULTILINE)
 
@@ -32,13 +34,12 @@ def narrowed(configuration: str, public_port: str | None = None) -> str:
 
 def _public_port() -> str | None:
     """The gateway's port where the operator opened it to other machines."""
-    opened = os.environ.get("BESTIARY_HOST") in ("0.0.0.0", "::")
+    opened = os.environ.get("BESTIARY_HOST") in WILDCARDS
     return os.environ.get("BESTIARY_PORT") if opened else None
 
 
 def _configuration_files(arguments: list[str]) -> list[Path]:
-    pairs = zip(arguments, arguments[1:], strict=False)
-    return [Path(value) for flag, value in pairs if flag == "-f"]
+    return [Path(value) for flag, value in pairwise(arguments) if flag == "-f"]
 
 
 def _end_with_parent() -> None:
@@ -51,7 +52,7 @@ def main(binary: str, arguments: list[str]) -> None:
     for path in _configuration_files(arguments):
         path.write_text(narrowed(path.read_text(), _public_port()))
     _end_with_parent()
-    os.execv(binary, [binary, *arguments])
+    os.execv(binary, [binary, *arguments])  # noqa: S606 - no shell wanted
 
 
 def install(shim: Path) -> None:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from bestiary.settings import Settings
@@ -39,17 +39,20 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Ports that nobody listens on now."""
-        sockets = [socket.socket() for _ in range(PORTS)]
+        single = [field.name for field in fields(cls) if field.name != "replicas"]
+        sockets = [socket.socket() for _ in single]
         try:
             for each in sockets:
                 each.bind(("127.0.0.1", 0))
-            return cls(*(each.getsockname()[1] for each in sockets), replicas=_free_range())
+            numbers = {
+                name: each.getsockname()[1] for name, each in zip(single, sockets, strict=True)
+            }
+            return cls(**numbers, replicas=_free_range())
         finally:
             for each in sockets:
                 each.close()
 
 
-PORTS = 6  # single ones; the replicas have a range
 REPLICA_PORTS = 400  # freed ones rest for two and a half minutes, so keep plenty
 
 

@@ -62,7 +62,9 @@ class RayHead:
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"Ray's head node did not start in {START_TIMEOUT_S} s") from error
         if done.returncode != 0:
-            raise Unavailable(f"Ray's head node did not start:\n{(done.stdout + done.stderr)[-2000:]}")
+            raise Unavailable(
+                f"Ray's head node did not start:\n{(done.stdout + done.stderr)[-2000:]}"
+            )
 
     def vital_processes(self) -> list[psutil.Process]:
         """The GCS server and the raylet: without either the node is lost."""

@@ -40,7 +40,8 @@ class PlatformRecord(Frozen):
         """Whether the supervisor that wrote this still runs."""
         try:
             process = psutil.Process(self.supervisor_pid)
-            return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= self.since
+            dead = process.status() == psutil.STATUS_ZOMBIE
+            return not dead and float(process.create_time()) <= self.since
         except psutil.NoSuchProcess:
             return False
 
