@@ -1,34 +1,52 @@
-"""`bestiary chat`, `complete`, `embed`: the platform in use, through the SDK like any user."""
+"""`bestiary chat`, `complete`, `embed`: the platform in use, through the SDK like any user.
+
+Only the answer goes to stdout, so that it can be piped; all else goes to stderr.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from bestiary_client import Message, Receipt, TextOptions, TextStream
+from bestiary_client import (
+    ApiError,
+    Bestiary,
+    ConnectionFailed,
+    LatencyReceipt,
+    Message,
+    TextOptions,
+    TextStream,
+)
+from rich.markup import escape
 from rich.table import Table
 
 from bestiary.cli.context import Context
 from bestiary.cli.screen import console, errors
+from bestiary.errors import InvalidRequest, Unavailable
 
 Model = Annotated[str, typer.Option(help="A tier, auto, an alias or a model.")]
 Temperature = Annotated[
     float | None, typer.Option(help="0 is greedy; default: the model's own.", min=0, max=2)
 ]
-MaxTokens = Annotated[int | None, typer.Option(help="Most tokens to write.", min=1)]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens to write.", min=1)]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
-Strict = Annotated[bool, typer.Option(help="No other tier may stand in.")]
+Strict = Annotated[bool, typer.Option("--strict", help="No other tier may stand in.")]
 ShowReceipt = Annotated[bool, typer.Option("--receipt", help="Show where the time went.")]
 CHAT_MAX_TOKENS = 512
-BAR = 40
+COMPLETE_MAX_TOKENS = 64
+BAR_WIDTH = 40  # characters
+STAGES = ("gateway", "routing", "queue", "prefill", "decode", "framework")
 
 
 def chat(
     context: typer.Context,
-    message: Annotated[str | None, typer.Argument(help="Without it: a conversation.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(help="Without it: a conversation, or what is piped in.")
+    ] = None,
     model: Model = "gecko",
     system: Annotated[str | None, typer.Option(help="Instructions that come first.")] = None,
     temperature: Temperature = None,
@@ -40,14 +58,15 @@ def chat(
     """Ask a model; the answer is printed as it is written. Ctrl-D ends a conversation."""
     options = _options(model, temperature, max_tokens, seed, strict)
     history: list[Message] = [{"role": "system", "content": system}] if system else []
-    if message is not None:
-        _ask(context.obj, [*history, {"role": "user", "content": message}], options, receipt)
-        return
-    console.print(f"[dim]Talking to {model}. Ctrl-D ends it.[/dim]")
-    while (said := _read_line()) is not None:
-        history.append({"role": "user", "content": said})
-        answer = _ask(context.obj, history, options, receipt)
-        history.append({"role": "assistant", "content": answer})
+    if message is None and not sys.stdin.isatty():
+        message = _piped_in()
+    with _connected(context.obj) as client:
+        if message is None:
+            _converse(client, history, options, receipt)
+        else:
+            history.append({"role": "user", "content": message})
+            with client.stream_chat(history, **options) as stream:
+                _print_answer(stream, receipt)
 
 
 def complete(
@@ -55,86 +74,86 @@ def complete(
     prompt: Annotated[str, typer.Argument(help="A text to go on with.")],
     model: Model = "gecko",
     temperature: Temperature = None,
-    max_tokens: MaxTokens = 64,
+    max_tokens: MaxTokens = COMPLETE_MAX_TOKENS,
     seed: Seed = None,
     strict: Strict = False,
     receipt: ShowReceipt = False,
 ) -> None:
     """Continue a text, without the chat template."""
     options = _options(model, temperature, max_tokens, seed, strict)
-    ctx: Context = context.obj
-    with ctx.client() as client, client.stream_complete(prompt, **options) as stream:
-        _show(stream, receipt)
+    with (
+        _connected(context.obj) as client,
+        client.stream_complete(prompt, **options) as stream,
+    ):
+        _print_answer(stream, receipt)
 
 
 def embed(
     context: typer.Context,
     texts: Annotated[list[str], typer.Argument(help="One text, or several to compare.")],
-    model: Model = "embedding-gecko-001",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the vectors.")] = False,
+    model: Model = "auto",
+    strict: Strict = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the vectors only.")] = False,
 ) -> None:
     """Embed texts: one vector each, of unit length; several are compared with each other."""
-    ctx: Context = context.obj
-    with ctx.client() as client:
-        vectors = client.embed(texts, model=model).vectors
+    with _connected(context.obj) as client:
+        found = client.embed(texts, model=model, strict=strict)
     if as_json:
-        print(json.dumps([list(vector) for vector in vectors]))
+        print(json.dumps(found.vectors))
         return
-    console.print(f"{len(vectors)} x {len(vectors[0])} dimensions")
-    if len(vectors) == 1:
-        console.print(" ".join(f"{number:+.4f}" for number in vectors[0][:8]) + " …")
-    else:
-        console.print(_similarities(texts, vectors))
+    dimensions = len(found[0])
+    if len(found) == 1:
+        numbers = " ".join(f"{number:+.4f}" for number in found[0][:8])
+        console.print(f"{dimensions} dimensions by {found.model}: {numbers} …", soft_wrap=True)
+        return
+    console.print(f"{dimensions} dimensions by {found.model}; cosine similarity of each pair:")
+    console.print(_similarities(texts, found))
+
+
+@contextmanager
+def _connected(ctx: Context) -> Iterator[Bestiary]:
+    """A client of this machine's platform. Raises Unavailable where none runs."""
+    if not ctx.settings.key_file.exists():
+        raise Unavailable(
+            f"no platform has run with {ctx.settings.home} yet: start one with `bestiary up`"
+        )
+    with ctx.client() as client:
+        try:
+            yield client
+        except ConnectionFailed as error:
+            raise Unavailable(
+                f"no platform answers at {ctx.instance.url}: start it with `bestiary up`"
+            ) from error
 
 
 def _options(
-    model: str, temperature: float | None, max_tokens: int | None, seed: int | None, strict: bool
+    model: str, temperature: float | None, max_tokens: int, seed: int | None, strict: bool
 ) -> TextOptions:
-    options: TextOptions = {"model": model, "strict": strict}
-    if temperature is not None:
-        options["temperature"] = temperature
-    if max_tokens is not None:
-        options["max_tokens"] = max_tokens
-    if seed is not None:
-        options["seed"] = seed
-    return options
+    return {
+        "model": model,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "strict": strict,
+    }
 
 
-def _ask(ctx: Context, messages: list[Message], options: TextOptions, receipt: bool) -> str:
-    with ctx.client() as client, client.stream_chat(messages, **options) as stream:
-        return _show(stream, receipt)
-
-
-def _show(stream: TextStream, receipt: bool) -> str:
-    """Prints the text as it comes; only the text goes to stdout."""
-    text = ""
-    for piece in stream.texts():
-        text += piece
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
-    if receipt and stream.receipt is not None:
-        errors.print(_bars(stream.receipt))
-    return text
-
-
-def _bars(receipt: Receipt) -> Table:
-    table = Table("stage", "ms", "", box=None, title=f"{receipt.model}, {receipt.route_reason}")
-    for stage in ("gateway", "routing", "queue", "prefill", "decode", "framework"):
-        taken = float(getattr(receipt, f"{stage}_ms"))
-        share = taken / receipt.total_ms if receipt.total_ms else 0.0
-        table.add_row(stage, f"{taken:,.1f}", "█" * round(share * BAR))
-    table.add_row("total", f"{receipt.total_ms:,.1f}", style="bold")
-    return table
-
-
-def _similarities(texts: Sequence[str], vectors: Sequence[Sequence[float]]) -> Table:
-    """Cosine similarity of each pair; the vectors are of unit length."""
-    table = Table("", *(str(number) for number in range(1, len(texts) + 1)), box=None)
-    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), 1):
-        row = (sum(a * b for a, b in zip(vector, other, strict=True)) for other in vectors)
-        table.add_row(f"{number} {text[:40]}", *(f"{similarity:.2f}" for similarity in row))
-    return table
+def _converse(
+    client: Bestiary, history: list[Message], options: TextOptions, receipt: bool
+) -> None:
+    """Turn by turn until the end of input. A refused turn is forgotten and may be said anew."""
+    errors.print(f"[dim]Talking to {escape(str(options['model']))}. Ctrl-D ends it.[/dim]")
+    while (said := _read_line()) is not None:
+        if not said.strip():
+            continue
+        asked: list[Message] = [*history, {"role": "user", "content": said}]
+        try:
+            with client.stream_chat(asked, **options) as stream:
+                _print_answer(stream, receipt)
+        except ApiError as error:
+            errors.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+            continue
+        history[:] = [*asked, {"role": "assistant", "content": stream.text}]
 
 
 def _read_line() -> str | None:
@@ -143,3 +162,46 @@ def _read_line() -> str | None:
         return input("> ")
     except EOFError:
         return None
+
+
+def _piped_in() -> str:
+    """All of standard input is one message."""
+    text = sys.stdin.read().strip()
+    if not text:
+        raise InvalidRequest("there is no message: give one, or pipe one in", "message")
+    return text
+
+
+def _print_answer(stream: TextStream, receipt: bool) -> None:
+    """As it comes; the receipt goes to stderr."""
+    try:
+        for delta in stream:
+            sys.stdout.write(delta)
+            sys.stdout.flush()
+    finally:  # an answer that broke off ends its line too, before the error
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    if receipt and stream.receipt is not None:
+        errors.print(_bars(stream.receipt))
+
+
+def _bars(receipt: LatencyReceipt) -> Table:
+    """A bar as long as `BAR_WIDTH` is the whole time."""
+    answered_by = f"{receipt.model} ({receipt.route_reason})"
+    table = Table("stage", "ms", "", box=None, title=escape(answered_by), title_justify="left")
+    table.columns[1].justify = "right"
+    for stage in STAGES:
+        taken_ms: float = getattr(receipt, f"{stage}_ms")
+        share = taken_ms / receipt.total_ms if receipt.total_ms else 0.0
+        table.add_row(stage, f"{taken_ms:,.1f}", "█" * round(share * BAR_WIDTH))
+    table.add_row("total", f"{receipt.total_ms:,.1f}", style="bold")
+    return table
+
+
+def _similarities(texts: Sequence[str], vectors: Sequence[Sequence[float]]) -> Table:
+    """Every text with every other; as the vectors are of unit length, a dot product each."""
+    table = Table("", "", *(str(number + 1) for number in range(len(texts))), box=None)
+    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), 1):
+        row = (sum(a * b for a, b in zip(vector, other, strict=True)) for other in vectors)
+        table.add_row(str(number), escape(text[:40]), *(f"{cosine:.2f}" for cosine in row))
+    return table

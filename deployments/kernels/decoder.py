@@ -5,8 +5,10 @@ Joins checkpoint, build cache, providers and session; knows nothing of requests.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
@@ -14,9 +16,12 @@ from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.decoder_names import BUILD_VERSION
 from deployments.kernels.decoder_session import DecoderSession
 from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
+from deployments.kernels.providers import CPU, ProviderChoice
 from deployments.kernels.sessions import SessionSettings, open_session
 
+LOG = logging.getLogger(__name__)
+
+HOST_ONLY = ProviderChoice((CPU,), "decoders keep their KV pool in host memory")
 SMALLEST_POSITIONS = 8192  # so that one build serves every usual context
 
 
@@ -47,20 +52,18 @@ def build_decoder_once(
 
 
 def open_decoder(
-    model: InstalledModel,
-    engine: TextEngine,
-    threads: int,
-    home: Path,
-    progress: Progress,
-    providers: ProviderChoice | None = None,
+    model: InstalledModel, engine: TextEngine, threads: int, home: Path, progress: Progress
 ) -> DecoderSession:
-    """Builds where needed, then loads. `threads` 0: all cores; no `providers`: the best here.
+    """Builds where needed, then loads. `threads` 0: all cores.
 
-    Raises KernelError.
+    Runs on the CPU, wherever it is: a device would need a KV pool of its own. Raises
+    KernelError, for fp16 too, which only devices compute in.
     """
+    if engine.precision == "fp16":
+        raise KernelError(f"fp16 needs a GPU, and {HOST_ONLY.reason}; use int8 or fp32")
     folder = build_decoder_once(model, engine, home, progress)
-    choice = providers or choose_providers(machine_probe())
-    session = open_session(folder / GRAPH_FILE, choice, SessionSettings(threads=threads))
+    LOG.info("%s runs on %s: %s", model.card.id, HOST_ONLY.providers[0], HOST_ONLY.reason)
+    session = open_session(folder / GRAPH_FILE, HOST_ONLY, SessionSettings(threads=threads))
     return DecoderSession(session, slots=engine.slots, max_length=engine.context)
 
 

@@ -5,6 +5,7 @@ Joins checkpoint, build cache, providers and session; knows nothing of requests.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from bestiary.garden import InstalledModel
@@ -16,6 +17,8 @@ from deployments.kernels.encoder_session import EncoderSession
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
 from deployments.kernels.sessions import SessionSettings, open_session
+
+LOG = logging.getLogger(__name__)
 
 
 def build_encoder_once(
@@ -56,5 +59,6 @@ def open_encoder(
     """
     folder = build_encoder_once(model, engine, home, progress)
     choice = providers or choose_providers(machine_probe())
+    LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
     session = open_session(folder / GRAPH_FILE, choice, SessionSettings(threads=threads))
     return EncoderSession(session)

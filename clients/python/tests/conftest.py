@@ -21,6 +21,6 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("BESTIARY_URL", "BESTIARY_API_KEY"):
+    for name in ("BESTIARY_URL", "BESTIARY_API_KEY", "BESTIARY_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BESTIARY_HOME", str(tmp_path / "no-home"))

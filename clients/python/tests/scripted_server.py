@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -234,3 +235,22 @@ def stream_reply(*texts: str, pause_s: float = 0.0) -> Reply:
         DONE,
     )
     return Reply(frames=frames, pause_s=pause_s)
+
+
+def vectors_reply(*vectors: tuple[float, ...]) -> Reply:
+    data = [
+        {"index": index, "embedding": base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode()}
+        for index, v in enumerate(vectors)
+    ]
+    return Reply(
+        body={
+            "object": "list",
+            "data": data[::-1],
+            "model": "mini",
+            "usage": {"prompt_tokens": 3, "total_tokens": 3},
+            "bestiary": EXTENSION,
+        }
+    )
+
+
+COUNT = Reply(body={"object": "tokens", "model": "tiny-135m", "tokens": [1, 2, 3], "count": 3})

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import struct
+import gc
+import warnings
 from collections.abc import Iterator
 
 import pytest
 from scripted_server import (
-    EXTENSION,
+    COUNT,
     Reply,
     ScriptedServer,
     chat_reply,
     completion_reply,
+    vectors_reply,
 )
 
 from bestiary_client import (
     AsyncBestiary,
     Bestiary,
-    ConfigurationError,
+    Choice,
     UnexpectedReply,
     Usage,
 )
@@ -30,30 +31,11 @@ def client(server: ScriptedServer) -> Iterator[Bestiary]:
         yield connected
 
 
-def vectors_reply(*vectors: tuple[float, ...]) -> Reply:
-    data = [
-        {"index": index, "embedding": base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode()}
-        for index, v in enumerate(vectors)
-    ]
-    return Reply(
-        body={
-            "object": "list",
-            "data": data[::-1],
-            "model": "mini",
-            "usage": {"prompt_tokens": 3, "total_tokens": 3},
-            "bestiary": EXTENSION,
-        }
-    )
-
-
-COUNT = Reply(body={"object": "tokens", "model": "tiny-135m", "tokens": [1, 2, 3], "count": 3})
-
-
 def test_chat_sends_what_was_said_and_nothing_else(
     server: ScriptedServer, client: Bestiary
 ) -> None:
     server.will(chat_reply())
-    client.chat("hi", tier="otter", temperature=0, seed=7, stop="\n", max_tokens=5)
+    client.chat("hi", model="otter", temperature=0, seed=7, stop="\n", max_tokens=5)
     got = server.got[0]
     assert (got.method, got.path) == ("POST", "/v1/chat/completions")
     assert got.body == {
@@ -72,10 +54,11 @@ def test_chat_sends_what_was_said_and_nothing_else(
 def test_chat_gives_the_answer(server: ScriptedServer, client: Bestiary) -> None:
     server.will(chat_reply("sunlight"))
     answer = client.chat([{"role": "user", "content": "why?"}])
-    assert answer.text == "sunlight"
-    assert answer.candidates[0].finish_reason == "stop"
+    assert (answer.text, answer.finish_reason) == ("sunlight", "stop")
+    assert answer.choices == (Choice(0, "sunlight", "stop"),)
     assert answer.usage == Usage(5, 2, cached_tokens=4)
-    assert (answer.model, answer.request_id) == ("tiny-135m", "req-1")
+    assert (answer.model, answer.tier) == ("tiny-135m", "gecko")
+    assert (answer.route_reason, answer.request_id) == ("requested-tier", "req-1")
 
 
 def test_the_default_model_is_gecko(server: ScriptedServer, client: Bestiary) -> None:
@@ -99,15 +82,27 @@ def test_the_platform_is_told_how_long_anybody_waits(
     assert 6 < float(server.got[0].headers["x-bestiary-timeout"]) <= 7
 
 
-def test_model_and_tier_together_are_refused(client: Bestiary) -> None:
-    with pytest.raises(ConfigurationError, match="not both"):
-        client.chat("hi", model="x", tier="gecko")
+def test_none_is_as_good_as_left_out(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(chat_reply())
+    client.chat("hi", model=None, temperature=None, stop=None, timeout=None, n=None)
+    assert server.got[0].body == {
+        "model": "gecko",
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+
+
+def test_a_misspelt_option_is_refused(client: Bestiary) -> None:
+    misspelt = {"temprature": 0}
+    with pytest.raises(TypeError, match=r"unknown option 'temprature'; known: .*temperature"):
+        client.chat("hi", **misspelt)  # type: ignore[arg-type]  # what a type checker refuses
+    with pytest.raises(TypeError, match="unknown option 'temperature'"):
+        client.embed("hi", temperature=0)  # type: ignore[arg-type]  # text only
 
 
 def test_complete_takes_several_prompts(server: ScriptedServer, client: Bestiary) -> None:
     server.will(completion_reply("a", "b"))
     answer = client.complete(["one", "two"])
-    assert [one.text for one in answer.candidates] == ["a", "b"]
+    assert [one.text for one in answer.choices] == ["a", "b"]
     assert server.got[0].path == "/v1/completions"
 
 
@@ -115,6 +110,7 @@ def test_embed_gives_vectors_in_order(server: ScriptedServer, client: Bestiary) 
     server.will(vectors_reply((1.0, 0.0), (0.0, 1.0)))
     result = client.embed(["a", "b"], dimensions=2)
     assert result.vectors == ([1.0, 0.0], [0.0, 1.0])
+    assert (len(result), list(result), result[1]) == (2, [[1.0, 0.0], [0.0, 1.0]], [0.0, 1.0])
     assert result.prompt_tokens == 3
     assert server.got[0].body == {
         "model": "auto",
@@ -197,7 +193,7 @@ def test_a_models_name_is_quoted(server: ScriptedServer, client: Bestiary) -> No
 async def test_the_async_client_says_and_gives_the_same(server: ScriptedServer) -> None:
     async with AsyncBestiary(base_url=server.url, api_key="sk-1") as client:
         server.will(chat_reply("sunlight"))
-        assert (await client.chat("why?", tier="otter")).text == "sunlight"
+        assert (await client.chat("why?", model="otter")).text == "sunlight"
         server.will(completion_reply("a"))
         assert (await client.complete("p")).text == "a"
         server.will(vectors_reply((1.0, 0.0)))
@@ -215,3 +211,17 @@ async def test_the_async_list_is_followed_over_its_pages(server: ScriptedServer)
     )
     async with AsyncBestiary(base_url=server.url) as client:
         assert [model.id async for model in client.models.list()] == ["a", "b"]
+
+
+def test_a_client_that_nobody_closes_leaves_no_socket_open(server: ScriptedServer) -> None:
+    server.will(chat_reply())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Bestiary(base_url=server.url).chat("hi")
+        gc.collect()
+    assert [one for one in caught if one.category is ResourceWarning] == []
+
+
+def test_a_list_keeps_its_client_open(server: ScriptedServer) -> None:
+    server.will(Reply(body={"data": [{"id": "gecko"}]}))
+    assert [model.id for model in Bestiary(base_url=server.url).models.list()] == ["gecko"]

@@ -8,13 +8,27 @@ import pytest
 from scripted_server import Reply, ScriptedServer, refusal
 
 import bestiary_client
-from bestiary_client import ApiError, Bestiary, BestiaryError
+from bestiary_client import (
+    ApiError,
+    BadRequest,
+    Bestiary,
+    BestiaryError,
+    ConnectionFailed,
+    ContextOverflow,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    ServerError,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 @pytest.mark.parametrize(
     ("status", "code", "name"),
     [
-        (400, "invalid_request", "InvalidRequest"),
+        (400, "invalid_request", "BadRequest"),
         (400, "context_length_exceeded", "ContextOverflow"),
         (401, "invalid_api_key", "Unauthenticated"),
         (403, "permission_denied", "PermissionDenied"),
@@ -23,8 +37,8 @@ from bestiary_client import ApiError, Bestiary, BestiaryError
         (404, "model_not_installed", "ModelNotFound"),
         (405, "method_not_allowed", "ApiError"),
         (409, "conflict", "Conflict"),
-        (413, "request_too_large", "InvalidRequest"),
-        (422, "x", "InvalidRequest"),
+        (413, "request_too_large", "BadRequest"),
+        (422, "x", "BadRequest"),
         (429, "rate_limit_exceeded", "RateLimited"),
         (429, "overloaded", "Overloaded"),
         (500, "engine_failure", "ServerError"),
@@ -46,7 +60,39 @@ def test_each_answer_has_its_class(
     assert type(error).__name__ == name
     assert (error.status_code, error.code, error.param) == (status, code, "model")
     assert (error.request_id, error.retry_after) == ("req-1", 2.0)
-    assert str(error) == f"no: {code} (request req-1)"
+    assert str(error).startswith(f"no: {code}")
+    assert str(error).endswith("(request req-1)")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            Overloaded("full", "req-1", 429, "overloaded", None, 2.0),
+            "full. Try again in 2 s. (request req-1)",
+        ),
+        (Unavailable("nobody is there."), "nobody is there. Try again later."),
+        (BadRequest("must be over 0", None, 400, None, "n"), "must be over 0. Mend 'n'."),
+        (NotFound("no such page"), "no such page"),
+        (ServerError("it\n  broke"), "it broke. Should it happen again, tell the operator."),
+    ],
+)
+def test_a_printed_error_is_one_line_that_says_what_to_do(error: BestiaryError, line: str) -> None:
+    assert str(error) == line
+
+
+@pytest.mark.parametrize(
+    ("cls", "remedy"),
+    [
+        (ConnectionFailed, "bestiary up"),
+        (Unauthenticated, "BESTIARY_API_KEY"),
+        (ModelNotFound, "models.list()"),
+        (ContextOverflow, "max_tokens"),
+        (TimedOut, "timeout="),
+    ],
+)
+def test_each_error_knows_its_remedy(cls: type[BestiaryError], remedy: str) -> None:
+    assert remedy in str(cls("no"))
 
 
 def test_an_answer_by_a_proxy_is_an_api_error(server: ScriptedServer) -> None:

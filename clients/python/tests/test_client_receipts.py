@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from scripted_server import EXTENSION, RECEIPT, Reply, ScriptedServer, chat_reply, refusal
 
-from bestiary_client import AsyncBestiary, Bestiary, Receipt, Unauthenticated
+from bestiary_client import AsyncBestiary, Bestiary, LatencyReceipt, Unauthenticated
 
 TIMING = "total;dur=12.5, gateway;dur=1, cdn;dur=4, queue;dur=2.25, cache;desc=hit"
 
@@ -18,7 +18,7 @@ def test_the_body_tells_every_stage(server: ScriptedServer) -> None:
     with Bestiary(base_url=server.url) as client:
         answer = client.chat("hi")
         assert client.last_receipt == answer.receipt
-    assert answer.receipt == Receipt(
+    assert answer.receipt == LatencyReceipt(
         **{f"{name}_ms": value for name, value in RECEIPT.items()},
         request_id="req-1",
         tier="gecko",
@@ -32,7 +32,7 @@ def test_the_header_stands_in_where_the_body_says_nothing(server: ScriptedServer
     server.will(Reply(body=body, headers={"server-timing": TIMING}))
     with Bestiary(base_url=server.url) as client:
         receipt = client.chat("hi").receipt
-    assert receipt == Receipt(
+    assert receipt == LatencyReceipt(
         total_ms=12.5,
         gateway_ms=1.0,
         queue_ms=2.25,

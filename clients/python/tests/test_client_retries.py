@@ -12,10 +12,10 @@ from scripted_server import Reply, ScriptedServer, chat_reply, refusal
 
 from bestiary_client import (
     AsyncBestiary,
+    BadRequest,
     Bestiary,
     ConfigurationError,
     ConnectionFailed,
-    InvalidRequest,
     RateLimited,
     ServerError,
     TimedOut,
@@ -24,7 +24,7 @@ from bestiary_client import (
 )
 from bestiary_client._async_transport import AsyncTransport
 from bestiary_client._requests import Call
-from bestiary_client._retry import RETRY_AFTER_MAX_S, RetryPolicy, parse_retry_after
+from bestiary_client._retries import RETRY_AFTER_MAX_S, RetryPolicy, parse_retry_after
 from bestiary_client._settings import Settings
 from bestiary_client._transport import Transport
 
@@ -151,7 +151,7 @@ async def test_the_async_transport_waits_and_tries_alike(server: ScriptedServer)
 async def test_the_async_client_gives_up_alike(server: ScriptedServer) -> None:
     server.will(refusal(400, "invalid_request", param="n"))
     async with AsyncBestiary(base_url=server.url) as client:
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(BadRequest) as caught:
             await client.chat("hi")
     assert caught.value.param == "n"
 

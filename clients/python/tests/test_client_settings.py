@@ -45,6 +45,11 @@ def test_an_argument_beats_the_environment_and_that_beats_the_file(
     assert settings("http://127.0.0.1:7", None).url == "http://127.0.0.1:7"
 
 
+def test_the_port_of_this_machines_platform_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BESTIARY_PORT", "8123")
+    assert settings(None, None).url == "http://127.0.0.1:8123"
+
+
 def test_nothing_set_is_the_laptop_without_a_key() -> None:
     found = settings(None, None)
     assert (found.url, found.api_key) == ("http://127.0.0.1:8000", None)

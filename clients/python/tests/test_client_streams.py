@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -19,11 +20,10 @@ from scripted_server import (
 
 from bestiary_client import (
     AsyncBestiary,
+    BadRequest,
     Bestiary,
-    CandidateEnd,
-    InvalidRequest,
+    ChoiceEnd,
     StreamBroken,
-    StreamEnd,
     TextDelta,
     TimedOut,
     Timeout,
@@ -41,14 +41,31 @@ def client(server: ScriptedServer) -> Iterator[Bestiary]:
         yield connected
 
 
-def test_events_come_in_order(server: ScriptedServer, client: Bestiary) -> None:
+def test_deltas_come_in_order(server: ScriptedServer, client: Bestiary) -> None:
     server.will(stream_reply("sun", "light"))
     with client.stream_chat("why?") as stream:
-        *pieces, end = stream
-    assert pieces == [TextDelta(0, "sun"), TextDelta(0, "light"), CandidateEnd(0, "stop")]
-    assert isinstance(end, StreamEnd)
-    assert end.completion.text == "sunlight"
-    assert end.completion.usage == Usage(5, 2)
+        assert list(stream) == ["sun", "light"]
+
+
+def test_a_stream_tells_what_came_and_at_its_end_everything(
+    server: ScriptedServer, client: Bestiary
+) -> None:
+    server.will(stream_reply("sun", "light"))
+    with client.stream_chat("why?") as stream:
+        assert (stream.model, stream.tier, stream.request_id) == ("tiny-135m", "gecko", "req-1")
+        next(stream)
+        assert (stream.text, stream.finish_reason, stream.usage) == ("sun", None, None)
+        assert stream.finish().text == stream.text == "sunlight"
+    assert (stream.finish_reason, stream.usage) == ("stop", Usage(5, 2))
+    assert stream.receipt is not None
+    assert stream.receipt == client.last_receipt
+
+
+def test_events_tell_whose_they_are(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(stream_reply("sun", "light"))
+    with client.stream_chat("why?") as stream:
+        events = list(stream.events())
+    assert events == [TextDelta(0, "sun"), TextDelta(0, "light"), ChoiceEnd(0, "stop")]
 
 
 def test_a_stream_asks_for_its_usage(server: ScriptedServer, client: Bestiary) -> None:
@@ -60,10 +77,10 @@ def test_a_stream_asks_for_its_usage(server: ScriptedServer, client: Bestiary) -
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
 
 
-def test_texts_are_the_text_only(server: ScriptedServer, client: Bestiary) -> None:
-    server.will(stream_reply("sun", "light"))
-    with client.stream_chat("why?") as stream:
-        assert list(stream.texts()) == ["sun", "light"]
+def test_deltas_are_of_the_first_choice(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(Reply(frames=(delta("a", 1), delta("x"), delta("b", 1), delta("y"), DONE)))
+    with client.stream_chat("why?", n=2) as stream:
+        assert list(stream) == ["x", "y"]
 
 
 def test_finish_gives_everything_after_some_was_read(
@@ -79,7 +96,7 @@ def test_candidates_are_kept_apart(server: ScriptedServer, client: Bestiary) -> 
     frames = (delta("a", 1), delta("x"), delta("b", 1, "stop"), delta("", 0, "length"), DONE)
     server.will(Reply(frames=frames))
     with client.stream_chat("why?", n=2) as stream:
-        texts = [(one.text, one.finish_reason) for one in stream.finish().candidates]
+        texts = [(one.text, one.finish_reason) for one in stream.finish().choices]
     assert texts == [("x", "length"), ("ab", "stop")]
 
 
@@ -108,19 +125,50 @@ def test_leaving_early_hangs_up(server: ScriptedServer, client: Bestiary) -> Non
     assert server.hung_up.wait(3)
 
 
-def test_leaving_before_the_first_event_hangs_up(server: ScriptedServer, client: Bestiary) -> None:
+def test_leaving_before_the_first_delta_hangs_up(server: ScriptedServer, client: Bestiary) -> None:
     server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
-    client.stream_chat("why?").close()
+    with client.stream_chat("why?"):
+        pass
     assert server.hung_up.wait(3)
 
 
-def test_a_closed_stream_has_no_more_events(server: ScriptedServer, client: Bestiary) -> None:
-    server.will(stream_reply("a"))
+def test_breaking_out_of_a_stream_without_a_with_hangs_up(
+    server: ScriptedServer, client: Bestiary
+) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
+    for _ in client.stream_chat("why?"):
+        break
+    assert server.hung_up.wait(3)
+
+
+def test_dropping_a_stream_hangs_up(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
     stream = client.stream_chat("why?")
-    stream.close()
+    next(stream)
+    del stream
+    assert server.hung_up.wait(3)
+
+
+def test_an_error_in_the_with_hangs_up(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
+    with pytest.raises(LookupError), client.stream_chat("why?") as stream:
+        raise LookupError(next(stream))
+    assert server.hung_up.wait(3)
+
+
+def test_a_stream_that_nobody_reads_sends_nothing(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(stream_reply("a"))
+    client.stream_chat("why?").close()
+    assert server.got == []
+
+
+def test_a_closed_stream_has_no_more_deltas(server: ScriptedServer, client: Bestiary) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
+    with client.stream_chat("why?") as stream:
+        next(stream)
     stream.close()
     assert list(stream) == []
-    with pytest.raises(StreamBroken, match="closed before its end"):
+    with pytest.raises(StreamBroken, match="ended before its end"):
         stream.finish()
 
 
@@ -128,8 +176,8 @@ def test_a_refusal_before_the_stream_is_an_api_error(
     server: ScriptedServer, client: Bestiary
 ) -> None:
     server.will(refusal(400, "invalid_request", param="n"))
-    with pytest.raises(InvalidRequest):
-        client.stream_chat("why?")
+    with pytest.raises(BadRequest), client.stream_chat("why?"):
+        pass
 
 
 def test_an_opening_is_retried(server: ScriptedServer, client: Bestiary) -> None:
@@ -138,16 +186,17 @@ def test_an_opening_is_retried(server: ScriptedServer, client: Bestiary) -> None
         assert stream.finish().text == "a"
 
 
-def test_a_failure_midway_is_an_api_error_and_not_retried(
+def test_a_failure_midway_breaks_the_stream_and_is_not_retried(
     server: ScriptedServer, client: Bestiary
 ) -> None:
     server.will(Reply(frames=(delta("a"), FAILURE % "replica_lost")))
     with client.stream_chat("why?") as stream:
-        assert next(stream) == TextDelta(0, "a")
-        with pytest.raises(Unavailable, match="gone") as caught:
+        assert next(stream) == "a"
+        with pytest.raises(StreamBroken, match="gone") as caught:
             next(stream)
     assert (caught.value.code, caught.value.request_id) == ("replica_lost", "req-1")
-    assert caught.value.status_code is None
+    assert isinstance(caught.value.__cause__, Unavailable)
+    assert stream.text == "a"
     assert len(server.got) == 1
 
 
@@ -189,39 +238,77 @@ def test_a_stream_that_goes_on_too_long_times_out(server: ScriptedServer) -> Non
     assert time.monotonic() - began < 1
 
 
-async def test_async_events_come_in_order(server: ScriptedServer) -> None:
+async def test_async_deltas_come_in_order(server: ScriptedServer) -> None:
     server.will(stream_reply("sun", "light"))
     async with AsyncBestiary(base_url=server.url) as client:
-        async with await client.stream_chat("why?") as stream:
-            events = [event async for event in stream]
-        assert events[:2] == [TextDelta(0, "sun"), TextDelta(0, "light")]
+        async with client.stream_chat("why?") as stream:
+            assert [delta async for delta in stream] == ["sun", "light"]
+        assert (stream.text, stream.finish_reason) == ("sunlight", "stop")
+        assert stream.usage == Usage(5, 2)
         assert stream.receipt is not None
         assert client.last_receipt == stream.receipt
+
+
+async def test_async_events_and_finish(server: ScriptedServer) -> None:
+    server.will(stream_reply("sun", "light"))
+    async with (
+        AsyncBestiary(base_url=server.url) as client,
+        client.stream_complete("why?") as stream,
+    ):
+        events = stream.events()
+        assert await anext(events) == TextDelta(0, "sun")
+        assert (await stream.finish()).text == "sunlight"
+        assert [event async for event in events] == []
 
 
 async def test_async_leaving_early_hangs_up(server: ScriptedServer) -> None:
     server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
     async with AsyncBestiary(base_url=server.url) as client:
-        async with await client.stream_chat("why?") as stream:
-            await stream.__anext__()
-        assert server.hung_up.wait(3)
+        async with client.stream_chat("why?") as stream:
+            await anext(stream)
+        assert await asyncio.to_thread(server.hung_up.wait, 3)
 
 
-async def test_async_texts_and_finish(server: ScriptedServer) -> None:
-    server.will(stream_reply("sun", "light"))
-    async with (
-        AsyncBestiary(base_url=server.url) as client,
-        await client.stream_complete("why?") as stream,
-    ):
-        assert [text async for text in stream.texts()] == ["sun", "light"]
-        assert (await stream.finish()).text == "sunlight"
+async def test_breaking_out_of_an_async_stream_without_a_with_hangs_up(
+    server: ScriptedServer,
+) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
+    async with AsyncBestiary(base_url=server.url) as client:
+        async for _ in client.stream_chat("why?"):
+            break
+        assert await asyncio.to_thread(server.hung_up.wait, 3)
 
 
-async def test_async_failure_midway(server: ScriptedServer) -> None:
+async def test_a_cancelled_task_hangs_up(server: ScriptedServer) -> None:
+    server.will(stream_reply(*["piece"] * 200, pause_s=0.01))
+    async with AsyncBestiary(base_url=server.url) as client:
+
+        async def read() -> None:
+            async with client.stream_chat("why?") as stream:
+                await stream.finish()
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.hung_up.wait, 3)
+
+
+async def test_an_async_failure_midway_breaks_the_stream(server: ScriptedServer) -> None:
     server.will(Reply(frames=(delta("a"), FAILURE % "engine_failure"), pause_s=0.01))
     async with (
         AsyncBestiary(base_url=server.url) as client,
-        await client.stream_chat("why?") as stream,
+        client.stream_chat("why?") as stream,
     ):
-        with pytest.raises(Exception, match="gone"):
+        with pytest.raises(StreamBroken, match="gone"):
             await stream.finish()
+        assert stream.text == "a"
+
+
+async def test_an_async_refusal_is_raised_on_entering(server: ScriptedServer) -> None:
+    server.will(refusal(400, "invalid_request", param="n"))
+    async with AsyncBestiary(base_url=server.url) as client:
+        with pytest.raises(BadRequest):
+            async with client.stream_chat("why?"):
+                pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.encoder.batches import plan_batches
+from deployments.encoder.batches import PADDING_WORTH_A_RUN, plan_batches
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=200)
 
@@ -26,6 +26,13 @@ def test_a_batch_keeps_to_its_budget_unless_one_input_breaks_it(
 ) -> None:
     for batch in plan_batches(lengths, budget):
         assert len(batch) == 1 or _padded(batch, lengths) <= budget
+
+
+@given(lengths=LENGTHS, budget=st.integers(64, 1000))
+def test_little_of_a_batch_is_padding(lengths: list[int], budget: int) -> None:
+    for batch in plan_batches(lengths, budget):
+        tokens = sum(lengths[position] for position in batch)
+        assert _padded(batch, lengths) - tokens <= PADDING_WORTH_A_RUN
 
 
 def test_inputs_of_like_length_share_a_batch() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from bestiary.profile.applications import ReplicaArgs
 from bestiary.profile.models import EncoderEngine, Queue, Resources, Scaling
 from bestiary.progress import Silent
 from bestiary.schemas.encoder import EmbeddingRequest
-from deployments.encoder.app import build, prepare
+from deployments.encoder.app import build
+from deployments.encoder.opening import prepare_encoder
 
 pytestmark = pytest.mark.serve
 
@@ -27,32 +28,42 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def handle(installed_home: Path) -> Iterator[DeploymentHandle]:
-    before = dict(os.environ)
-    os.environ["BESTIARY_HOME"] = str(installed_home)
+def home(installed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of its own, because kernels are built into it, with the models of the shared one."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").symlink_to(installed_home / "models")
+    return home
+
+
+@pytest.fixture(scope="module")
+def handle(home: Path) -> Iterator[DeploymentHandle]:
     args = ReplicaArgs(
         deployment="minilm",
-        card=Garden(installed_home).card("all-minilm-l6-v2"),
+        card=Garden(home).card("all-minilm-l6-v2"),
         resources=Resources(cpus=0.2),
         scaling=Scaling(),
         queue=Queue(),
         encoder=EncoderEngine(),
-    ).model_dump(mode="json")
-    prepare(args, Silent())
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        configure_logging=False,
-        runtime_env={"env_vars": {"BESTIARY_HOME": str(installed_home)}},
     )
-    serve.start(http_options={"host": "127.0.0.1", "port": 0, "location": "NoServer"})
-    try:
-        yield serve.run(build(args), name="minilm", route_prefix=None)
-    finally:
-        serve.shutdown()
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(before)
+    prepare_encoder(args, home, Silent())
+    with (
+        # Its own cluster, never one that already runs; a short path, because sockets lie in it.
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=False,
+            _temp_dir=folder,
+            runtime_env={"env_vars": {"BESTIARY_HOME": str(home)}},
+        ),
+    ):
+        serve.start(proxy_location="Disabled")
+        try:
+            yield serve.run(build(args.model_dump(mode="json")), name="minilm", route_prefix=None)
+        finally:
+            serve.shutdown()
 
 
 def test_a_handle_answers_with_unit_vectors(handle: DeploymentHandle) -> None:

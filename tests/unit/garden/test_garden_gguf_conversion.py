@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,24 @@ def test_quantised_file_gives_what_transformers_reads_from_it(
         torch.testing.assert_close(theirs.state_dict()[key].dequantize(), weight, msg=key)
     # The same weights; the logits differ only where a config would.
     np.testing.assert_allclose(logits(ours), logits(theirs), atol=1e-4)
+
+
+def test_conversion_loads_neither_torch_nor_ray_nor_a_web_server(
+    tiny_gguf: Path, tmp_path: Path
+) -> None:
+    convert = (
+        "import sys; from pathlib import Path; from bestiary.garden import Garden;"
+        "Garden(Path(sys.argv[1])).add(Path(sys.argv[2]));"
+        "print(*sorted({'torch', 'ray', 'fastapi'} & set(sys.modules)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", convert, str(tmp_path / "home"), str(tiny_gguf)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told.stdout.strip() == ""
 
 
 def test_tied_embedding_is_stored_once(write_gguf: WriteGguf, tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import json
 import re
 
 import pytest
+from gateway_fakes import gateway_args
+from starlette.testclient import TestClient
 
 from bestiary.telemetry.receipt import LatencyReceipt
+from services.gateway.application import gateway_application
 
 CHAT = {"model": "gecko", "messages": [{"role": "user", "content": "hello big world"}]}
 
@@ -150,3 +153,13 @@ def test_probes_are_not_counted(door):
         door.client.get(path)
 
     assert door.sink.values["bestiary_requests_total"] == []
+
+
+def test_a_server_that_echoes_the_request_id_is_not_doubled(door):
+    app = gateway_application(gateway_args(), door.others, server_echoes_request_id=True)
+    with TestClient(app) as client:
+        sane = client.get("/healthz", headers={"x-request-id": "abc"})
+        other = client.get("/healthz", headers={"x-request-id": "a b"})
+
+    assert "x-request-id" not in sane.headers
+    assert re.fullmatch(r"[0-9a-f]{32}", other.headers["x-request-id"])

@@ -41,7 +41,7 @@ def requests(draw: st.DrawFn) -> PreparedRequest:
 events = st.tuples(st.integers(0, 6), requests(), st.none() | st.integers(0, 10))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     schedule=st.lists(events, min_size=1, max_size=10),
     slots=st.integers(1, 5),

@@ -61,8 +61,10 @@ async def test_a_slow_reader_gets_everything_that_is_ready_at_once(loop: EngineL
     stream = loop.generate(prepared(max_tokens=20))
     first = await anext(stream)
     await until(lambda: loop.load().running == 0)
-    assert sum(len(chunk.token_ids) for chunk in first + await anext(stream)) == 20
-    await stream.aclose()
+    await asyncio.sleep(0.05)  # the last step's chunks are on their way
+    rest = [chunks async for chunks in stream]
+    assert len(rest) <= 1
+    assert len(tokens([chunk for chunks in (first, *rest) for chunk in chunks])) == 20
 
 
 async def test_a_reader_that_closes_frees_the_row(loop: EngineLoop, decoder: FakeDecoder) -> None:

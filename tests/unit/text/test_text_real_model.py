@@ -21,7 +21,7 @@ from bestiary.schemas.text import (
     TextChunk,
     TextRequest,
 )
-from deployments.text.opening import open_model, open_service, prepare_model, start_service
+from deployments.text.opening import OpenModel, open_model, prepare_model, start_service
 from deployments.text.service import TextService
 
 CARD = "smollm2-135m-instruct"
@@ -41,11 +41,20 @@ def replica_args(home: Path, precision: Precision) -> ReplicaArgs:
     )
 
 
+def opened(home: Path, precision: Precision) -> tuple[OpenModel, ReplicaArgs]:
+    args = replica_args(home, precision)
+    prepare_model(args, home, Silent())
+    return open_model(args, home), args
+
+
+@pytest.fixture(scope="module")
+def int8(installed_home: Path) -> tuple[OpenModel, ReplicaArgs]:
+    return opened(installed_home, "int8")
+
+
 @pytest.fixture
-async def service(installed_home: Path) -> AsyncIterator[TextService]:
-    args = replica_args(installed_home, "int8")
-    await asyncio.to_thread(prepare_model, args, installed_home, Silent())
-    made = await open_service(args, installed_home)
+async def service(int8: tuple[OpenModel, ReplicaArgs]) -> AsyncIterator[TextService]:
+    made = start_service(*int8)
     yield made
     await made.close()
 
@@ -71,25 +80,31 @@ def said(chunks: list[TextChunk]) -> tuple[str, tuple[int, ...]]:
     )
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp32"])
-async def test_sixteen_staggered_streams_equal_their_solo_runs(
-    installed_home: Path, precision: Precision
-) -> None:
-    args = replica_args(installed_home, precision)
-    prepare_model(args, installed_home, Silent())
-    service = start_service(open_model(args, installed_home), args)
+async def joining_late(service: TextService, number: int) -> tuple[str, tuple[int, ...]]:
+    await asyncio.sleep(0.02 * number)
+    return said(await read(service, of_own_length(number)))
 
-    async def joining_late(number: int) -> tuple[str, tuple[int, ...]]:
-        await asyncio.sleep(0.02 * number)
-        length = Sampling(temperature=0, max_tokens=4 + number)
-        return said(await read(service, asking(number, sampling=length)))
 
-    together = await asyncio.gather(*(joining_late(number) for number in range(STREAMS)))
+def of_own_length(number: int) -> TextRequest:
+    return asking(number, sampling=Sampling(temperature=0, max_tokens=4 + number))
+
+
+async def assert_staggered_streams_equal_solo_runs(service: TextService) -> None:
+    together = await asyncio.gather(*(joining_late(service, one) for one in range(STREAMS)))
     for number in range(STREAMS):
-        length = Sampling(temperature=0, max_tokens=4 + number)
-        assert together[number] == said(await read(service, asking(number, sampling=length)))
+        assert together[number] == said(await read(service, of_own_length(number)))
     assert service.load().running == 0
     assert service.load().kv_cache_usage == 0
+
+
+async def test_sixteen_staggered_streams_equal_their_solo_runs_int8(service: TextService) -> None:
+    await assert_staggered_streams_equal_solo_runs(service)
+
+
+@pytest.mark.slow
+async def test_sixteen_staggered_streams_equal_their_solo_runs_fp32(installed_home: Path) -> None:
+    service = start_service(*opened(installed_home, "fp32"))
+    await assert_staggered_streams_equal_solo_runs(service)
     await service.close()
 
 
@@ -157,10 +172,10 @@ async def test_a_long_prompt_is_tokenised_without_holding_up_the_event_loop(
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
     with pytest.raises(ContextOverflow):
-        await read(service, asking(0, messages=None, text="many words " * 200_000))
+        await read(service, asking(0, messages=None, text="many words " * 300_000))
     over.set()
     await watching
-    assert longest < 0.5  # the whole takes seconds
+    assert longest < 1.0  # it takes several seconds in all
 
 
 async def test_bad_prompts_are_refused_before_they_cost_anything(service: TextService) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import httpx2
 
 from bestiary_client._exchange import Answer, Exchange, failure_before_reply, failure_in_reply
-from bestiary_client._receipt import LastReceipt
+from bestiary_client._receipts import LastReceipt
 from bestiary_client._replies import api_error, receipt_in
 from bestiary_client._requests import Call
-from bestiary_client._retry import RetryPolicy
+from bestiary_client._retries import RetryPolicy
 from bestiary_client._settings import Settings
 from bestiary_client._timeouts import Budget, Timeout
 

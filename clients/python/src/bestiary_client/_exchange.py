@@ -8,7 +8,7 @@ import httpx2
 
 from bestiary_client._errors import BestiaryError, ConnectionFailed, StreamBroken, TimedOut
 from bestiary_client._requests import Call
-from bestiary_client._retry import RETRIED_STATUSES, RetryPolicy, parse_retry_after
+from bestiary_client._retries import RETRIED_STATUSES, RetryPolicy, parse_retry_after
 from bestiary_client._settings import Settings
 from bestiary_client._timeouts import Budget, Timeout, timeout_of
 

@@ -8,12 +8,10 @@ from typing import Literal
 
 from typing_extensions import Required, TypedDict
 
-from bestiary_client._errors import ConfigurationError
 from bestiary_client._json import JsonObject
 from bestiary_client._timeouts import Timeout
 
-Tier = Literal["auto", "gecko", "otter", "bison", "unicorn"]
-DEFAULT_TIER: Tier = "gecko"
+DEFAULT_TEXT_MODEL = "gecko"
 DEFAULT_EMBEDDING_MODEL = "auto"
 
 
@@ -26,27 +24,26 @@ class Message(TypedDict, total=False):
 
 
 class RoutingOptions(TypedDict, total=False):
-    """Who answers, and how long that may take. Give `model` or `tier`, not both."""
+    """Who answers, and how long that may take. None is as good as left out."""
 
-    model: str  # a tier, `auto`, a model's id or an alias; default: gecko
-    tier: Tier
-    strict: bool  # refuse rather than let another tier or replica stand in
-    timeout: float | Timeout  # seconds; default: the client's
+    model: str | None  # a tier, `auto`, a model's id or an alias
+    strict: bool  # refuse rather than let another tier or model stand in
+    timeout: float | Timeout | None  # seconds; default: the client's
 
 
 class TextOptions(RoutingOptions, total=False):
     """How tokens are chosen. What is left out is up to the model's card."""
 
-    max_tokens: int
-    temperature: float  # 0..2, 0 is greedy
-    top_p: float
-    top_k: int  # 0: no limit
-    repetition_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
-    seed: int
-    stop: str | Sequence[str]
-    n: int  # candidates
+    max_tokens: int | None
+    temperature: float | None  # 0..2, 0 is greedy
+    top_p: float | None
+    top_k: int | None  # 0: no limit
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    n: int | None  # choices per prompt
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ def complete_call(prompt: str | Sequence[str], options: TextOptions, stream: boo
 
 
 def embed_call(texts: str | Sequence[str], dimensions: int | None, options: RoutingOptions) -> Call:
+    _refuse_unknown(options, RoutingOptions)
     body: JsonObject = {
         "model": _model(options, DEFAULT_EMBEDDING_MODEL),
         "input": [texts] if isinstance(texts, str) else list(texts),
@@ -97,7 +95,8 @@ def embed_call(texts: str | Sequence[str], dimensions: int | None, options: Rout
 
 def count_call(text: str | Sequence[Message], options: RoutingOptions) -> Call:
     """A string is counted as it stands, messages with the model's chat template."""
-    body: JsonObject = {"model": _model(options, DEFAULT_TIER)}
+    _refuse_unknown(options, RoutingOptions)
+    body: JsonObject = {"model": _model(options, DEFAULT_TEXT_MODEL)}
     if isinstance(text, str):
         body["text"] = text
     else:
@@ -106,7 +105,8 @@ def count_call(text: str | Sequence[Message], options: RoutingOptions) -> Call:
 
 
 def _text_call(path: str, prompt: JsonObject, options: TextOptions, stream: bool) -> Call:
-    body: JsonObject = {"model": _model(options, DEFAULT_TIER), **prompt}
+    _refuse_unknown(options, TextOptions)
+    body: JsonObject = {"model": _model(options, DEFAULT_TEXT_MODEL), **prompt}
     chosen: JsonObject = {**options}
     body.update({name: chosen[name] for name in _SAMPLING if chosen.get(name) is not None})
     stop = options.get("stop")
@@ -124,11 +124,16 @@ def _call(path: str, body: JsonObject, options: RoutingOptions) -> Call:
     return Call("POST", path, body, headers=headers, timeout=options.get("timeout"))
 
 
+def _refuse_unknown(options: RoutingOptions, known: type[RoutingOptions]) -> None:
+    """A misspelt option must not be ignored; type checkers find it earlier."""
+    unknown = sorted(options.keys() - known.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known.__annotations__)}")
+
+
 def _model(options: RoutingOptions, default: str) -> str:
-    model, tier = options.get("model"), options.get("tier")
-    if model is not None and tier is not None:
-        raise ConfigurationError(f"give model or tier, not both ({model!r}, {tier!r})")
-    return model or tier or default
+    model = options.get("model")
+    return default if model is None else model
 
 
 def _messages(given: str | Sequence[Message]) -> list[JsonObject]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
-from bestiary_client._receipt import Receipt
+from bestiary_client._receipts import LatencyReceipt
+
+Vector = list[float]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Choice:
+    """One of the `n` answers to a prompt."""
+
     index: int
     text: str
     finish_reason: str | None  # "stop" or "length"
@@ -29,30 +35,51 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Completion:
-    """`model` is the one that answered, whatever name was asked for."""
+    """What `chat` and `complete` give.
+
+    `model` is the one that answered, whatever name was asked for; `route_reason` says why,
+    `tier` is None where a model was asked for by its own name.
+    """
 
     id: str
     model: str
-    candidates: tuple[Candidate, ...]
+    choices: tuple[Choice, ...]
     usage: Usage | None
+    tier: str | None = None
+    route_reason: str | None = None
     request_id: str | None = None
-    receipt: Receipt | None = None
+    receipt: LatencyReceipt | None = None
 
     @property
     def text(self) -> str:
-        """The first candidate's."""
-        return self.candidates[0].text
+        """The first choice's."""
+        return self.choices[0].text
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The first choice's: "stop", or "length" where `max_tokens` cut it off."""
+        return self.choices[0].finish_reason
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """`vectors` has one list of floats per text, in order, each of unit length."""
+class Embeddings(Sequence[Vector]):
+    """One vector per text, in order, each of unit length; a sequence of them itself."""
 
     model: str
-    vectors: tuple[list[float], ...]
+    vectors: tuple[Vector, ...]
     prompt_tokens: int
     request_id: str | None = None
-    receipt: Receipt | None = None
+    receipt: LatencyReceipt | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> Vector: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Vector]: ...
+    def __getitem__(self, index: int | slice) -> Vector | Sequence[Vector]:
+        return self.vectors[index]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
 
 
 @dataclass(frozen=True)
@@ -61,7 +88,7 @@ class TokenCount:
     count: int
     tokens: tuple[int, ...]  # ids in the model's own vocabulary
     request_id: str | None = None
-    receipt: Receipt | None = None
+    receipt: LatencyReceipt | None = None
 
 
 @dataclass(frozen=True)
@@ -79,23 +106,18 @@ class Model:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of candidate `index`."""
+    """The next piece of choice `index`."""
 
     index: int
     text: str
 
 
 @dataclass(frozen=True)
-class CandidateEnd:
+class ChoiceEnd:
+    """Choice `index` is complete."""
+
     index: int
     finish_reason: str
 
 
-@dataclass(frozen=True)
-class StreamEnd:
-    """The last event of a stream: everything that came, put together."""
-
-    completion: Completion
-
-
-StreamEvent = TextDelta | CandidateEnd | StreamEnd
+StreamEvent = TextDelta | ChoiceEnd

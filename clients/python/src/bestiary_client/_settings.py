@@ -11,7 +11,7 @@ import httpx2
 
 from bestiary_client._errors import ConfigurationError
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_PORT = "8000"
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Settings:
 def settings(base_url: str | None, api_key: str | None) -> Settings:
     """BESTIARY_URL and BESTIARY_API_KEY stand in for what is not given.
 
+    Without either the URL is this machine's, at $BESTIARY_PORT or 8000.
+
     The key that the platform wrote on this machine ($BESTIARY_HOME/key, else
     ~/.bestiary/key) is used for a loopback URL only: it must not go to anybody else.
     Raises ConfigurationError.
     """
-    given = base_url or os.environ.get("BESTIARY_URL") or DEFAULT_URL
+    given = base_url or os.environ.get("BESTIARY_URL") or _own_url()
     try:
         url = httpx2.URL(given)
     except httpx2.InvalidURL as error:
@@ -42,6 +44,10 @@ def settings(base_url: str | None, api_key: str | None) -> Settings:
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigurationError("the API key holds characters that no header can carry")
     return Settings(str(url).rstrip("/").removesuffix("/v1"), key, loopback)
+
+
+def _own_url() -> str:
+    return f"http://127.0.0.1:{os.environ.get('BESTIARY_PORT') or DEFAULT_PORT}"
 
 
 def _is_loopback(host: str) -> bool:

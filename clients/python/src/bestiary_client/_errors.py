@@ -5,9 +5,9 @@ BestiaryError
 ├── ConnectionFailed          no connection, or it broke before the reply began
 ├── TimedOut                  a timeout of this client passed
 ├── UnexpectedReply           what answered does not speak this API
-├── StreamBroken              a stream ended before its end; what came so far was delivered
+├── StreamBroken              a stream failed midway; what came so far was delivered
 └── ApiError                  the platform said no
-    ├── InvalidRequest        400, 413, 422: the same call will fail again
+    ├── BadRequest            400, 413, 422: the same call will fail again
     │   └── ContextOverflow   prompt and completion do not fit the model's context
     ├── Unauthenticated       401
     ├── PermissionDenied      403
@@ -19,6 +19,8 @@ BestiaryError
     ├── DeadlineExceeded      408, 504
     └── ServerError           500 and the rest
         └── Unavailable       502, 503; see `retry_after`
+
+`str()` of each is one line: what happened, what to do about it, and the request id.
 """
 
 from __future__ import annotations
@@ -27,13 +29,21 @@ from __future__ import annotations
 class BestiaryError(Exception):
     """`request_id` is what the operator finds the request by, where the platform gave one."""
 
+    _remedy = ""
+
     def __init__(self, message: str, request_id: str | None = None, *fields: object) -> None:
         super().__init__(message, request_id, *fields)  # all of them: errors must pickle
-        self.message = message
+        self.message = " ".join(message.split())
         self.request_id = request_id
 
+    @property
+    def remedy(self) -> str:
+        """What the caller can do; empty where the message says it all."""
+        return self._remedy
+
     def __str__(self) -> str:
-        return f"{self.message} (request {self.request_id})" if self.request_id else self.message
+        line = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
+        return f"{line} (request {self.request_id})" if self.request_id else line
 
 
 class ConfigurationError(BestiaryError):
@@ -43,17 +53,37 @@ class ConfigurationError(BestiaryError):
 class ConnectionFailed(BestiaryError):
     """Nothing answered."""
 
+    _remedy = (
+        "Is the platform running? `bestiary up` starts it; BESTIARY_URL or base_url= "
+        "says where it is."
+    )
+
 
 class TimedOut(BestiaryError):
     """One of `Timeout`'s limits."""
 
+    _remedy = "Ask for less, or wait longer with timeout=."
+
 
 class UnexpectedReply(BestiaryError):
-    """Not what this API says. Is the URL right, and a proxy in between?"""
+    """Not what this API says."""
+
+    _remedy = "Is the URL right, and is a proxy in between?"
 
 
 class StreamBroken(BestiaryError):
-    """Never retried: the text so far was delivered already."""
+    """Never retried: the text so far was delivered, and is in the stream's `text`.
+
+    `code` is the platform's where it said why (its ApiError is the `__cause__`), else None.
+    """
+
+    _remedy = "The text up to here was delivered; send the request again for a whole one."
+
+    def __init__(
+        self, message: str, request_id: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, request_id, code)
+        self.code = code
 
 
 class ApiError(BestiaryError):
@@ -75,20 +105,32 @@ class ApiError(BestiaryError):
         self.retry_after = retry_after  # seconds
 
 
-class InvalidRequest(ApiError):
+class BadRequest(ApiError):
     """`param` names the field."""
 
+    @property
+    def remedy(self) -> str:
+        return f"Mend {self.param!r}." if self.param else self._remedy
 
-class ContextOverflow(InvalidRequest):
-    """Shorten the prompt, or ask for fewer tokens."""
+
+class ContextOverflow(BadRequest):
+    """The prompt is too long, or too many tokens were asked for."""
+
+    @property
+    def remedy(self) -> str:
+        return "Shorten the prompt, or lower max_tokens."
 
 
 class Unauthenticated(ApiError):
     """No key, or one that is unknown or revoked."""
 
+    _remedy = "Give api_key= or set BESTIARY_API_KEY; `bestiary keys create NAME` makes a key."
+
 
 class PermissionDenied(ApiError):
     """The key lacks the scope."""
+
+    _remedy = "Ask the operator for a key with that scope."
 
 
 class NotFound(ApiError):
@@ -98,6 +140,8 @@ class NotFound(ApiError):
 class ModelNotFound(NotFound):
     """No such model, or its weights are not installed."""
 
+    _remedy = "client.models.list() names what there is."
+
 
 class Conflict(ApiError):
     """The thing exists already, or is in another state."""
@@ -105,6 +149,10 @@ class Conflict(ApiError):
 
 class RateLimited(ApiError):
     """Come back after `retry_after` seconds."""
+
+    @property
+    def remedy(self) -> str:
+        return _try_again(self.retry_after)
 
 
 class Overloaded(RateLimited):
@@ -114,13 +162,25 @@ class Overloaded(RateLimited):
 class DeadlineExceeded(ApiError):
     """The platform's deadline for this request passed."""
 
+    _remedy = "Ask for fewer tokens, or wait longer with timeout=."
+
 
 class ServerError(ApiError):
     """The platform failed."""
 
+    _remedy = "Should it happen again, tell the operator."
+
 
 class Unavailable(ServerError):
     """Nothing can answer now."""
+
+    @property
+    def remedy(self) -> str:
+        return _try_again(self.retry_after)
+
+
+def _try_again(retry_after: float | None) -> str:
+    return "Try again later." if retry_after is None else f"Try again in {retry_after:g} s."
 
 
 _BY_CODE: dict[str, type[ApiError]] = {
@@ -129,21 +189,21 @@ _BY_CODE: dict[str, type[ApiError]] = {
     "model_not_installed": ModelNotFound,
     "overloaded": Overloaded,
     # Inside a stream there is only the code.
-    "invalid_request": InvalidRequest,
+    "invalid_request": BadRequest,
     "rate_limit_exceeded": RateLimited,
     "deadline_exceeded": DeadlineExceeded,
     "replica_lost": Unavailable,
     "unavailable": Unavailable,
 }
 _BY_STATUS: dict[int, type[ApiError]] = {
-    400: InvalidRequest,
+    400: BadRequest,
     401: Unauthenticated,
     403: PermissionDenied,
     404: NotFound,
     408: DeadlineExceeded,
     409: Conflict,
-    413: InvalidRequest,
-    422: InvalidRequest,
+    413: BadRequest,
+    422: BadRequest,
     429: RateLimited,
     502: Unavailable,
     503: Unavailable,

@@ -7,17 +7,17 @@ with Bestiary() as client:
 """
 
 from bestiary_client._async_client import AsyncBestiary
-from bestiary_client._async_stream import AsyncTextStream
+from bestiary_client._async_streaming import AsyncTextStream
 from bestiary_client._client import Bestiary
 from bestiary_client._errors import (
     ApiError,
+    BadRequest,
     BestiaryError,
     ConfigurationError,
     Conflict,
     ConnectionFailed,
     ContextOverflow,
     DeadlineExceeded,
-    InvalidRequest,
     ModelNotFound,
     NotFound,
     Overloaded,
@@ -31,21 +31,20 @@ from bestiary_client._errors import (
     UnexpectedReply,
 )
 from bestiary_client._pages import AsyncPages, Pages
-from bestiary_client._receipt import Receipt
-from bestiary_client._requests import Message, TextOptions, Tier
+from bestiary_client._receipts import LatencyReceipt
+from bestiary_client._requests import Message, RoutingOptions, TextOptions
 from bestiary_client._results import (
-    Candidate,
-    CandidateEnd,
+    Choice,
+    ChoiceEnd,
     Completion,
     Embeddings,
     Model,
-    StreamEnd,
     StreamEvent,
     TextDelta,
     TokenCount,
     Usage,
 )
-from bestiary_client._stream import TextStream
+from bestiary_client._streaming import TextStream
 from bestiary_client._timeouts import Timeout
 
 __all__ = [
@@ -53,10 +52,11 @@ __all__ = [
     "AsyncBestiary",
     "AsyncPages",
     "AsyncTextStream",
+    "BadRequest",
     "Bestiary",
     "BestiaryError",
-    "Candidate",
-    "CandidateEnd",
+    "Choice",
+    "ChoiceEnd",
     "Completion",
     "ConfigurationError",
     "Conflict",
@@ -64,7 +64,7 @@ __all__ = [
     "ContextOverflow",
     "DeadlineExceeded",
     "Embeddings",
-    "InvalidRequest",
+    "LatencyReceipt",
     "Message",
     "Model",
     "ModelNotFound",
@@ -73,15 +73,13 @@ __all__ = [
     "Pages",
     "PermissionDenied",
     "RateLimited",
-    "Receipt",
+    "RoutingOptions",
     "ServerError",
     "StreamBroken",
-    "StreamEnd",
     "StreamEvent",
     "TextDelta",
     "TextOptions",
     "TextStream",
-    "Tier",
     "TimedOut",
     "Timeout",
     "TokenCount",

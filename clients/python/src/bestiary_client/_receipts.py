@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"([a-z]+);dur=([0-9]+(?:\.[0-9]+)?)")
 
 
 @dataclass(frozen=True)
-class Receipt:
+class LatencyReceipt:
     """Durations in milliseconds. The stages add up to about `total_ms`.
 
     `tier` is None where a model was asked for by its own name.
@@ -38,7 +38,7 @@ class Receipt:
     route_reason: str | None = None
 
 
-def receipt_of(body: JsonObject | None, headers: Mapping[str, str]) -> Receipt | None:
+def receipt_of(body: JsonObject | None, headers: Mapping[str, str]) -> LatencyReceipt | None:
     """The body's is measured later and therefore preferred. None where there is neither."""
     extension = body.get("bestiary") if body else None
     told: Mapping[str, object] = extension if isinstance(extension, dict) else {}
@@ -47,7 +47,7 @@ def receipt_of(body: JsonObject | None, headers: Mapping[str, str]) -> Receipt |
     if "total" not in stages:
         return None
     durations = {f"{name}_ms": value for name, value in stages.items()}
-    return Receipt(
+    return LatencyReceipt(
         **durations,
         request_id=headers.get("x-request-id"),
         tier=_name(told.get("tier"), headers.get("x-bestiary-tier")),
@@ -73,18 +73,18 @@ def _name(told: object, header: str | None) -> str | None:
     return told if isinstance(told, str) else header
 
 
-_Receipts = WeakKeyDictionary[object, Receipt]
+_Receipts = WeakKeyDictionary[object, LatencyReceipt]
 _LAST: ContextVar[_Receipts | None] = ContextVar("bestiary_client_last_receipts", default=None)
 
 
 class LastReceipt:
     """The last receipt of one client, apart for each thread and each asyncio task."""
 
-    def get(self) -> Receipt | None:
+    def get(self) -> LatencyReceipt | None:
         receipts = _LAST.get()
         return receipts.get(self) if receipts else None
 
-    def set(self, receipt: Receipt | None) -> None:
+    def set(self, receipt: LatencyReceipt | None) -> None:
         """A copy each time: a task inherits its parent's mapping and must not write into it."""
         copy: _Receipts = WeakKeyDictionary(_LAST.get() or {})
         if receipt is None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import finalize
 
 import httpx2
 
 from bestiary_client._exchange import Answer, Exchange, failure_before_reply, failure_in_reply
-from bestiary_client._receipt import LastReceipt
+from bestiary_client._receipts import LastReceipt
 from bestiary_client._replies import api_error, receipt_in
 from bestiary_client._requests import Call
-from bestiary_client._retry import RetryPolicy
+from bestiary_client._retries import RetryPolicy
 from bestiary_client._settings import Settings
 from bestiary_client._timeouts import Budget, Timeout
 
@@ -31,6 +32,8 @@ class Transport:
         self._retries = retries
         self._sleep = sleep
         self.last_receipt = LastReceipt()
+        # For clients that nobody closes: no socket is left to the garbage collector.
+        finalize(self, client.close)
 
     def send(self, call: Call) -> Answer:
         """The whole reply. Raises ApiError, ConnectionFailed, TimedOut, StreamBroken."""

@@ -13,7 +13,7 @@ from bestiary_client import _replies
 from bestiary_client._exchange import Answer
 from bestiary_client._json import JsonObject, parse_object
 from bestiary_client._pages import Pages
-from bestiary_client._receipt import Receipt
+from bestiary_client._receipts import LatencyReceipt
 from bestiary_client._requests import (
     Call,
     Message,
@@ -25,15 +25,15 @@ from bestiary_client._requests import (
     embed_call,
 )
 from bestiary_client._results import Completion, Embeddings, Model, TokenCount
-from bestiary_client._retry import DEFAULT_MAX_RETRIES, RetryPolicy
+from bestiary_client._retries import DEFAULT_MAX_RETRIES, RetryPolicy
 from bestiary_client._settings import settings
-from bestiary_client._stream import TextStream
+from bestiary_client._streaming import TextStream
 from bestiary_client._timeouts import Timeout, timeout_of
 from bestiary_client._transport import Transport
 
 
 class Bestiary:
-    """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:8000).
+    """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:$BESTIARY_PORT or 8000).
 
     `api_key` defaults to $BESTIARY_API_KEY, and on this machine to the key that
     `bestiary up` wrote. `timeout` is in seconds, or a `Timeout`. 408, 429, 502, 503, 504 and
@@ -59,7 +59,7 @@ class Bestiary:
         self.models = Models(self._transport)
 
     @property
-    def last_receipt(self) -> Receipt | None:
+    def last_receipt(self) -> LatencyReceipt | None:
         """Of this thread's last finished call; each result carries its own too."""
         return self._transport.last_receipt.get()
 
@@ -68,7 +68,7 @@ class Bestiary:
         return self._completion(chat_call(messages, options, stream=False))
 
     def complete(self, prompt: str | Sequence[str], **options: Unpack[TextOptions]) -> Completion:
-        """Continues one prompt or several; candidates are numbered prompt by prompt."""
+        """Continues one prompt or several; choices are numbered prompt by prompt."""
         return self._completion(complete_call(prompt, options, stream=False))
 
     def stream_chat(
@@ -127,8 +127,7 @@ class Bestiary:
         return result
 
     def _stream(self, call: Call) -> TextStream:
-        response, budget = self._transport.open(call)
-        return TextStream(response, budget, self._transport.last_receipt)
+        return TextStream(lambda: self._transport.open(call), self._transport.last_receipt)
 
 
 class Models:

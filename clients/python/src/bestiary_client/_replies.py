@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from bestiary_client._errors import ApiError, UnexpectedReply, error_class
 from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
-from bestiary_client._receipt import Receipt, receipt_of
-from bestiary_client._results import Candidate, Completion, Embeddings, Model, TokenCount, Usage
-from bestiary_client._retry import parse_retry_after
+from bestiary_client._receipts import LatencyReceipt, receipt_of
+from bestiary_client._results import Choice, Completion, Embeddings, Model, TokenCount, Usage
+from bestiary_client._retries import parse_retry_after
 
 Headers = Mapping[str, str]
 
@@ -41,13 +41,34 @@ def error_told(told: JsonObject, status_code: int | None, headers: Headers) -> A
 
 
 def completion(body: JsonObject, headers: Headers) -> Completion:
+    return completion_of(
+        get(body, "id", str),
+        get(body, "model", str),
+        tuple(_choice(choice) for choice in _some(get_objects(body, "choices"))),
+        usage(body),
+        receipt_of(body, headers),
+        headers,
+    )
+
+
+def completion_of(
+    answer_id: str,
+    model_id: str,
+    choices: tuple[Choice, ...],
+    used: Usage | None,
+    receipt: LatencyReceipt | None,
+    headers: Headers,
+) -> Completion:
+    """The headers say who answered and why."""
     return Completion(
-        id=get(body, "id", str),
-        model=get(body, "model", str),
-        candidates=tuple(_candidate(choice) for choice in _some(get_objects(body, "choices"))),
-        usage=usage(body),
+        id=answer_id,
+        model=model_id,
+        choices=choices,
+        usage=used,
+        tier=headers.get("x-bestiary-tier"),
+        route_reason=headers.get("x-bestiary-route-reason"),
         request_id=headers.get("x-request-id"),
-        receipt=receipt_of(body, headers),
+        receipt=receipt,
     )
 
 
@@ -98,7 +119,7 @@ def model(body: JsonObject) -> Model:
     )
 
 
-def receipt_in(content: bytes, headers: Headers) -> Receipt | None:
+def receipt_in(content: bytes, headers: Headers) -> LatencyReceipt | None:
     """A refusal's receipt, where there is one."""
     try:
         body: JsonObject | None = parse_object(content)
@@ -107,10 +128,10 @@ def receipt_in(content: bytes, headers: Headers) -> Receipt | None:
     return receipt_of(body, headers)
 
 
-def _candidate(choice: JsonObject) -> Candidate:
+def _choice(choice: JsonObject) -> Choice:
     """Chat puts its text into a message, completions do not."""
     message = get_optional(choice, "message", dict)
-    return Candidate(
+    return Choice(
         index=get(choice, "index", int),
         text=get(choice, "text", str) if message is None else get(message, "content", str),
         finish_reason=get_optional(choice, "finish_reason", str),

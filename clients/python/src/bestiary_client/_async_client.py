@@ -10,12 +10,12 @@ import httpx2
 from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
-from bestiary_client._async_stream import AsyncTextStream
+from bestiary_client._async_streaming import AsyncTextStream
 from bestiary_client._async_transport import AsyncTransport
 from bestiary_client._exchange import Answer
 from bestiary_client._json import JsonObject, parse_object
 from bestiary_client._pages import AsyncPages
-from bestiary_client._receipt import Receipt
+from bestiary_client._receipts import LatencyReceipt
 from bestiary_client._requests import (
     Call,
     Message,
@@ -27,13 +27,13 @@ from bestiary_client._requests import (
     embed_call,
 )
 from bestiary_client._results import Completion, Embeddings, Model, TokenCount
-from bestiary_client._retry import DEFAULT_MAX_RETRIES, RetryPolicy
+from bestiary_client._retries import DEFAULT_MAX_RETRIES, RetryPolicy
 from bestiary_client._settings import settings
 from bestiary_client._timeouts import Timeout, timeout_of
 
 
 class AsyncBestiary:
-    """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:8000).
+    """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:$BESTIARY_PORT or 8000).
 
     `api_key` defaults to $BESTIARY_API_KEY, and on this machine to the key that
     `bestiary up` wrote. `timeout` is in seconds, or a `Timeout`. 408, 429, 502, 503, 504 and
@@ -59,7 +59,7 @@ class AsyncBestiary:
         self.models = AsyncModels(self._transport)
 
     @property
-    def last_receipt(self) -> Receipt | None:
+    def last_receipt(self) -> LatencyReceipt | None:
         """Of this task's last finished call; each result carries its own too."""
         return self._transport.last_receipt.get()
 
@@ -72,20 +72,20 @@ class AsyncBestiary:
     async def complete(
         self, prompt: str | Sequence[str], **options: Unpack[TextOptions]
     ) -> Completion:
-        """Continues one prompt or several; candidates are numbered prompt by prompt."""
+        """Continues one prompt or several; choices are numbered prompt by prompt."""
         return await self._completion(complete_call(prompt, options, stream=False))
 
-    async def stream_chat(
+    def stream_chat(
         self, messages: str | Sequence[Message], **options: Unpack[TextOptions]
     ) -> AsyncTextStream:
         """As `chat`, in pieces as they come. Use it in an `async with`."""
-        return await self._stream(chat_call(messages, options, stream=True))
+        return self._stream(chat_call(messages, options, stream=True))
 
-    async def stream_complete(
+    def stream_complete(
         self, prompt: str | Sequence[str], **options: Unpack[TextOptions]
     ) -> AsyncTextStream:
         """As `complete`, in pieces as they come. Use it in an `async with`."""
-        return await self._stream(complete_call(prompt, options, stream=True))
+        return self._stream(complete_call(prompt, options, stream=True))
 
     async def embed(
         self,
@@ -130,9 +130,8 @@ class AsyncBestiary:
         self._transport.last_receipt.set(result.receipt)
         return result
 
-    async def _stream(self, call: Call) -> AsyncTextStream:
-        response, budget = await self._transport.open(call)
-        return AsyncTextStream(response, budget, self._transport.last_receipt)
+    def _stream(self, call: Call) -> AsyncTextStream:
+        return AsyncTextStream(lambda: self._transport.open(call), self._transport.last_receipt)
 
 
 class AsyncModels:

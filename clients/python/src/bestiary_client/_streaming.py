@@ -1,0 +1,89 @@
+"""A text stream, blocking. Its twin is `_async_streaming.py`; what both know is an `Assembly`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
+
+import httpx2
+from typing_extensions import Self
+
+from bestiary_client._assembly import Assembly, StreamSoFar
+from bestiary_client._exchange import failure_in_reply
+from bestiary_client._receipts import LastReceipt
+from bestiary_client._results import Completion, StreamEvent, TextDelta
+from bestiary_client._timeouts import Budget
+
+Opening = Callable[[], "tuple[httpx2.Response, Budget]"]
+
+
+class TextStream(StreamSoFar):
+    """The answer's text in pieces, as they come: `with ... as stream: for delta in stream:`.
+
+    The request is sent on entering the `with`, or with the first piece. Leaving early (or
+    dropping the stream) closes the connection, and the platform stops generating. Raises
+    ApiError where the platform refuses, StreamBroken where it or the connection fails
+    midway, TimedOut.
+    """
+
+    def __init__(self, opening: Opening, last: LastReceipt) -> None:
+        super().__init__(Assembly())
+        # The generator must not know this object: without a cycle, dropping it hangs up at once.
+        self._events = _read(opening, self._assembly, last)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for event in self._events:
+            if isinstance(event, TextDelta) and event.index == 0:
+                return event.text
+        raise StopIteration
+
+    def events(self) -> Iterator[StreamEvent]:
+        """Everything, for `n` over 1: each TextDelta and ChoiceEnd says whose it is."""
+        return (event for event in self._events if event is not None)
+
+    def finish(self) -> Completion:
+        """Reads to the end, and gives the whole answer, earlier pieces included."""
+        for _ in self._events:
+            pass
+        self._assembly.check_done()
+        return self._assembly.completion()
+
+    def close(self) -> None:
+        """Hangs up. May be called again."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        next(self._events)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _read(
+    opening: Opening, assembly: Assembly, last: LastReceipt
+) -> Generator[StreamEvent | None, None, None]:
+    """First None, once the platform has answered; then events. Owns the connection."""
+    response, budget = opening()
+    try:
+        assembly.begin(response.headers)
+        yield None
+        for frame in httpx2.EventSource(response):
+            budget.check(response.headers.get("x-request-id"))
+            yield from assembly.feed(frame.data)
+            if assembly.done:
+                break
+        assembly.check_done()
+        last.set(assembly.receipt)
+    except httpx2.RequestError as error:
+        raise failure_in_reply(error, response.headers.get("x-request-id")) from error
+    finally:
+        response.close()
