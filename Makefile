@@ -37,7 +37,7 @@ check: $(STAMPS)/for-tests ## format, lint, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
-	@cd clients/python && ../../$(BIN)/mypy
+	@cd clients/python && ../../$(BIN)/mypy src
 
 test: $(STAMPS)/for-tests ## the default lane, under 20 minutes
 	@$(BIN)/python -m pytest -m "not slow and not gpu"

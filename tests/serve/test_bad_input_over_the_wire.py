@@ -53,7 +53,7 @@ def test_a_body_of_ten_megabytes_is_cut_early(client):
     assert reply.json()["error"]["code"] == "request_too_large"
 
 
-@pytest.mark.parametrize("key", ["", "bst-wrong", "Bearer"])
+@pytest.mark.parametrize("key", ["bst-wrong", "Bearer", "x"])
 def test_a_wrong_key(platform, key):
     reply = httpx.get(
         f"{platform.url}/v1/models", headers={"authorization": f"Bearer {key}"}, trust_env=False

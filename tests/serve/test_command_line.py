@@ -8,7 +8,9 @@ pytestmark = pytest.mark.serve
 
 
 def test_chat_prints_an_answer(platform):
-    done = platform.command("chat", "What is the capital of France?", "--temperature", "0")
+    done = platform.command(
+        "chat", "What is the capital of France? Answer in one sentence.", "--temperature", "0"
+    )
     assert done.returncode == 0, done.stderr
     assert "Paris" in done.stdout
 

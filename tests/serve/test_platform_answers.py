@@ -15,7 +15,9 @@ pytestmark = pytest.mark.serve
 
 
 def test_a_tier_answers_a_question(platform):
-    reply = platform.chat("What is the capital of France?", temperature=0, max_tokens=16)
+    reply = platform.chat(
+        "What is the capital of France? Answer in one sentence.", temperature=0, max_tokens=16
+    )
     assert reply.status_code == 200
     assert "Paris" in reply.json()["choices"][0]["message"]["content"]
     assert reply.headers["x-bestiary-tier"] == "gecko"
@@ -73,7 +75,9 @@ def test_a_stop_sequence_ends_the_answer_and_does_not_leak(client):
 
 
 def test_otter_serves_the_same_model_in_full_precision(platform):
-    reply = platform.chat("What is the capital of France?", model="otter", temperature=0)
+    reply = platform.chat(
+        "What is the capital of France?", model="otter", temperature=0, max_tokens=16
+    )
     assert reply.headers["x-bestiary-tier"] == "otter"
     assert "Paris" in reply.json()["choices"][0]["message"]["content"]
 
