@@ -6,6 +6,8 @@ rows; requests, sampling and scheduling are `deployments/text`'s.
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -54,7 +56,7 @@ class DecoderSession:
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
         self._session = session
-        self._pool = np.zeros((caches, slots, kv_heads, max_length, head_dim), np.float32)
+        self._pool = _untouched((caches, slots, kv_heads, max_length, head_dim))
         self._logits = np.zeros((slots, self.vocabulary), np.float32)
         self._bindings: OrderedDict[BindingKey, _Binding] = OrderedDict()
 
@@ -143,3 +145,14 @@ def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> 
 
 def _bind_output(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:
     bound.bind_output(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
+
+
+def _untouched(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros whose memory is taken page by page, as rows fill.
+
+    numpy asks for huge pages (MADV_HUGEPAGE) for large arrays: the first token of a row
+    would then take 2 MB in every head of every layer, the whole pool at once.
+    """
+    size = math.prod(shape) * np.dtype(np.float32).itemsize
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, np.float32).reshape(shape)

@@ -110,11 +110,12 @@ class Dispatcher:
     ) -> RoutedCall[tuple[TextChunk, ...]]:
         with translated():
             handle = self._handle_for(decision.deployment)
-            record = CallRecord(decision, routing_s=self._clock() - entered)
+            sent_at = self._clock()
+            record = CallRecord(decision, routing_s=sent_at - entered)
             stream = handle.generate(request)
         self._board.sent(decision.deployment)
         call = RoutedCall(
-            stream, record, deadline, lambda error: self._ended(decision.deployment, error)
+            stream, record, deadline, sent_at, lambda error: self._ended(decision.deployment, error)
         )
         await call.start()
         return call
@@ -124,10 +125,10 @@ class Dispatcher:
     ) -> R:
         deployment = record.decision.deployment
         failure: BestiaryError | None = None
+        sent_at = self._clock()
         with translated():
             reply = send(self._handle_for(deployment))
         self._board.sent(deployment)
-        sent_at = self._clock()
         done = False
         try:
             async with deadline.timeout():

@@ -53,13 +53,14 @@ class RoutedCall(AsyncIterator[T]):
         stream: ReplyStream[T],
         record: CallRecord,
         deadline: Deadline,
+        sent_at: float,
         on_end: Callable[[BestiaryError | None], None],
     ) -> None:
         self.record = record
         self._stream = stream
         self._deadline = deadline
         self._clock = deadline.clock
-        self._sent_at = deadline.clock()
+        self._sent_at = sent_at
         self._on_end = on_end
         self._open = True
         self._first: T | None = None

@@ -110,7 +110,8 @@ class BadRequest(ApiError):
 
     @property
     def remedy(self) -> str:
-        return f"Mend {self.param!r}." if self.param else self._remedy
+        told = self.param is None or self.param in self.message
+        return self._remedy if told else f"Mend {self.param!r}."
 
 
 class ContextOverflow(BadRequest):
