@@ -52,7 +52,7 @@ def list_keys(context: typer.Context) -> None:
 @app.command()
 def revoke(
     context: typer.Context,
-    key: Annotated[str, typer.Argument(help="Its id, or the beginning of the key.")],
+    key: Annotated[str, typer.Argument(help="Its id, its visible beginning, or the whole key.")],
 ) -> None:
     """Refuse a key from now on (running gateways notice within a second)."""
     revoked = context.obj.keys().revoke(key)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from bestiary.cli import deploy, doctor, keys, models, talk, up
 from bestiary.cli.context import Context
@@ -63,7 +64,7 @@ def main() -> None:
     try:
         app()
     except (BestiaryError, ClientError) as error:
-        errors.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except ValidationError as error:
         for fault in error.errors(include_url=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from rich.table import Column
 
 from bestiary.progress import Task
 
-console = Console(highlight=False)
+# A file or a pipe has no width: tables there are for grep, so nothing is cut.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True, highlight=False)
 
 

@@ -105,11 +105,16 @@ class Keys:
             return tuple(_as_key(row) for row in rows)
 
     def revoke(self, id_or_prefix: str) -> ApiKey:
-        """Revokes one key for good; again is no error. Raises NotFound, InvalidRequest."""
+        """Revokes one key for good; again is no error. The whole secret names it too.
+
+        Raises NotFound, InvalidRequest.
+        """
         with self._database.writing() as session:
             found = session.scalars(
                 select(ApiKeyRow).where(
-                    (ApiKeyRow.id == id_or_prefix) | (ApiKeyRow.prefix == id_or_prefix)
+                    (ApiKeyRow.id == id_or_prefix)
+                    | (ApiKeyRow.prefix == id_or_prefix)
+                    | (ApiKeyRow.secret_sha256 == _digest(id_or_prefix))
                 )
             ).all()
             if not found:

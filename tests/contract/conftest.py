@@ -1,17 +1,12 @@
-"""SDKs in virtual environments of their own, and a gateway with a fake router for them to call."""
+"""A gateway with a fake router for SDKs to call."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import socket
-import subprocess
 import sys
 import threading
 import time
-import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,29 +29,6 @@ START_DEADLINE_S = 20
 class Gateway:
     url: str
     key: str
-
-
-@pytest.fixture(scope="session")
-def sdk_python() -> Callable[[str], Path]:
-    """Requirements -> the interpreter of an environment with just them; kept between runs."""
-    default = Path.home() / ".cache" / "bestiary-test-venvs"
-    root = Path(os.environ.get("BESTIARY_TEST_VENVS", default))
-
-    def interpreter(requirement: str) -> Path:
-        digest = hashlib.sha256(f"{requirement} {sys.version}".encode()).hexdigest()[:8]
-        folder = root / f"{requirement.split('==')[0]}-{digest}"
-        root.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once
-            python = folder / "bin" / "python"
-            if not (folder / "complete").exists():
-                venv.create(folder, clear=True, with_pip=True)
-                pip = [python, "-m", "pip", "install", "--quiet", requirement]
-                subprocess.run(pip, check=True, timeout=600)
-                (folder / "complete").touch()
-        return python
-
-    return interpreter
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_revoked_key_is_refused_within_a_second(platform):
     secret = made.stdout.strip().splitlines()[-1]
     headers = {"authorization": f"Bearer {secret}"}
     assert httpx.get(f"{platform.url}/v1/models", headers=headers, trust_env=False).is_success
-    assert platform.command("keys", "revoke", secret[:12]).returncode == 0
+    assert platform.command("keys", "revoke", secret).returncode == 0
     reply = httpx.get(f"{platform.url}/v1/models", headers=headers, trust_env=False)
     assert reply.status_code == 401
 

@@ -138,7 +138,11 @@ def test_palm_generates_on_every_version_prefix(platform, version):
         reply = client.post(
             f"/{version}/models/text-bison-001:generateText",
             headers={"x-goog-api-key": platform.key},
-            json={"prompt": {"text": "The capital of France is"}, "temperature": 0},
+            json={
+                "prompt": {"text": "What is the capital of France? Answer in one sentence."},
+                "temperature": 0,
+                "maxOutputTokens": 16,
+            },
         )
     assert reply.status_code == 200, reply.text
     assert "Paris" in reply.json()["candidates"][0]["output"]
