@@ -35,8 +35,9 @@ def test_one_instance_ends_only_its_own(instance):
         assert not psutil.pid_exists(mine.pid)  # psutil reaped it
         assert other.poll() is None
     finally:
-        other.kill()
-        other.wait()
+        for process in (mine, other):
+            process.kill()
+            process.wait()
 
 
 def test_directories_and_the_ray_token_are_private(instance):
