@@ -152,6 +152,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise Unavailable(f"not ready after {START_TIMEOUT_S:.0f} s: {state.detail}")
             self._stopping.wait(0.2)
+        raise Unavailable("stopped before it was ready")
 
     def _watch(self) -> None:
         last_answer = time.monotonic()
