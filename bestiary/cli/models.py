@@ -12,7 +12,7 @@ from bestiary.cli.context import Context
 from bestiary.cli.screen import ScreenProgress, console
 from bestiary.cli.up import reload_running
 from bestiary.garden import ModelCard
-from bestiary.profile.bindings import bind_tier
+from bestiary.profile.bindings import bind_tier, unbind_card, unbind_tier
 from bestiary.profile.load import load_profile
 from bestiary.schemas.routing import Tier
 
@@ -89,18 +89,42 @@ def add(
         path, card_id=card_id, tiers=tiers, license=license_name, progress=ScreenProgress()
     )
     console.print(f"[green]added[/green] {card.id}: {_summary(card)}")
-    if tier is None:
-        return
-    bind_tier(ctx.settings.home, tier, card.id)
-    running = reload_running(ctx)
-    console.print(f"{tier} is now {card.id}" + (" (being deployed)" if running else ""))
+    if tier is not None:
+        _bind(ctx, card.id, tier)
+
+
+@app.command()
+def bind(
+    context: typer.Context,
+    card: Annotated[str, typer.Argument(help="A card's id.")],
+    tier: Annotated[Tier, typer.Argument(help="The tier that it answers from now on.")],
+) -> None:
+    """Have a card of the garden answer a tier, over what the profile says."""
+    ctx: Context = context.obj
+    _bind(ctx, ctx.garden.card(card).id, tier)
+
+
+@app.command()
+def unbind(context: typer.Context, tier: Annotated[Tier, typer.Argument()]) -> None:
+    """Let the profile decide about a tier again."""
+    ctx: Context = context.obj
+    unbind_tier(ctx.settings.home, tier)
+    console.print(f"{tier} is the profile's again{_told(reload_running(ctx))}")
 
 
 @app.command()
 def remove(context: typer.Context, card: Annotated[str, typer.Argument()]) -> None:
-    """Delete a card's installed files, and the card itself where it is your own."""
-    context.obj.garden.remove(card)
+    """Delete a card's installed files, and the card itself where it is your own.
+
+    Tiers that were bound to it are the profile's again.
+    """
+    ctx: Context = context.obj
+    freed = unbind_card(ctx.settings.home, card)
+    told = _told(reload_running(ctx)) if freed else ""
+    ctx.garden.remove(card)
     console.print(f"removed {card}")
+    for tier in freed:
+        console.print(f"{tier} is the profile's again{told}")
 
 
 @app.command()
@@ -108,6 +132,15 @@ def verify(context: typer.Context, card: Annotated[str, typer.Argument()]) -> No
     """Check every installed file of a card against its sha256."""
     context.obj.garden.verify(card)
     console.print(f"{card}: every file is as it was installed")
+
+
+def _bind(ctx: Context, card: str, tier: Tier) -> None:
+    bind_tier(ctx.settings.home, tier, card)
+    console.print(f"{tier} is now {card}{_told(reload_running(ctx))}")
+
+
+def _told(running: bool) -> str:
+    return " (being deployed)" if running else ""
 
 
 def _summary(card: ModelCard) -> str:

@@ -98,7 +98,7 @@ def down(context: typer.Context) -> None:
             pass
         except psutil.TimeoutExpired:
             os.kill(record.supervisor_pid, signal.SIGKILL)
-    left = processes.of_instance(instance.id)
+    left = processes.of_instance(instance)
     processes.end(left, grace_s=4)
     remove_record(instance)
     console.print("stopped" if record or left else "nothing was running")
@@ -126,8 +126,9 @@ def status(context: typer.Context) -> None:
 def _deployments_table(detail: str) -> Table:
     table = Table("deployment", "state", "replicas", "running", "waiting", box=None)
     for name, row in json.loads(detail).get("deployments", {}).items():
-        cells = (row.get(key, "") for key in ("state", "replicas", "running", "waiting"))
-        table.add_row(name, *(str(cell) for cell in cells))
+        load = row.get("load") or {}
+        cells = (row.get("state"), row.get("replicas"), load.get("running"), load.get("waiting"))
+        table.add_row(name, *("" if cell is None else str(cell) for cell in cells))
     return table
 
 
@@ -140,7 +141,7 @@ def _already_runs(ctx: Context) -> bool:
 
 
 def _require_free_port(ctx: Context) -> None:
-    if processes.of_instance(ctx.instance.id):
+    if processes.of_instance(ctx.instance):
         return  # our own, whose supervisor is gone: it is adopted or ended
     settings = ctx.settings
     with socket.socket() as trial:

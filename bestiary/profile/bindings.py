@@ -69,6 +69,16 @@ def unbind_tier(home: Path, tier: Tier) -> dict[Tier, str]:
     return bindings
 
 
+def unbind_card(home: Path, card_id: str) -> tuple[Tier, ...]:
+    """Lets the profile decide about every tier that the card was bound to; names them."""
+    with _locked(home):
+        bindings = read_bindings(home)
+        freed = tuple(tier for tier, card in bindings.items() if card == card_id)
+        if freed:
+            _write(home, {tier: card for tier, card in bindings.items() if card != card_id})
+    return freed
+
+
 def apply_bindings(
     profile: Profile, bindings: Mapping[Tier, str], card_families: Mapping[str, Family]
 ) -> Profile:

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 from ray import serve
-from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.config import BackpressureConfig
 
 from bestiary.errors import ProfileInvalid
 from bestiary.profile.applications import GATEWAY, GatewayArgs
+from bestiary.profile.models import Queue, Scaling
+from bestiary.profile.serve_options import serve_options
 from bestiary.progress import Progress
 from bestiary.settings import Settings
 from bestiary.state.upgrade import upgrade
 from services.gateway.deployment import Gateway
 
-HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica must be noticed well within 30 s
-HEALTH_CHECK_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 1.0
 
@@ -25,27 +25,28 @@ def build(args: Mapping[str, object]) -> serve.Application:
     """`args` is the JSON of `GatewayArgs`. Raises ProfileInvalid."""
     validated = _validated(args)
     gateway = validated.profile.gateway
-    scaling = gateway.scaling
+    options = serve_options(
+        gateway.resources,
+        _never_empty(gateway.scaling),
+        Queue(
+            max_ongoing_requests=gateway.max_ongoing_requests,
+            max_queued_requests=gateway.max_ongoing_requests,
+        ),
+        shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+    )
     deployment = serve.deployment(
         Gateway,
         name=GATEWAY,
-        max_ongoing_requests=gateway.max_ongoing_requests,
-        max_queued_requests=gateway.max_ongoing_requests,
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=max(1, scaling.min_replicas),  # a door at zero could wake nobody
-            max_replicas=scaling.max_replicas,
-            target_ongoing_requests=scaling.target_ongoing_requests,
-            upscale_delay_s=scaling.upscale_delay_s,
-            downscale_delay_s=scaling.downscale_delay_s,
-        ),
-        ray_actor_options={"num_cpus": gateway.resources.cpus},
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_S),
-        health_check_period_s=HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
-        graceful_shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+        **options,
     )
     application: serve.Application = deployment.bind(validated)
     return application
+
+
+def _never_empty(scaling: Scaling) -> Scaling:
+    """A door at zero replicas could wake nobody."""
+    return scaling.model_copy(update={"min_replicas": max(1, scaling.min_replicas)})
 
 
 def prepare(args: Mapping[str, object], progress: Progress) -> None:

@@ -1,6 +1,6 @@
 """/metrics: one page for the whole platform, gathered from Ray's agents, one per node.
 
-An agent that does not answer in time is left out and counted. Who asks often gets
+An agent that does not answer in time is left out, and counted if it ever did. Who asks often gets
 the page of a second ago: agents themselves report no oftener.
 """
 
@@ -31,6 +31,7 @@ class MetricsPage:
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
+        self._answered: set[str] = set()  # Ray lists agents that never were there
         self._dead_fetches = 0
         self._made_at = -FRESH_S
         self._page = b""
@@ -48,7 +49,9 @@ class MetricsPage:
         async with httpx2.AsyncClient(timeout=FETCH_DEADLINE_S, trust_env=False) as client:
             pages = await asyncio.gather(*(_fetch(client, target) for target in targets))
         alive = [page for page in pages if page is not None]
-        self._dead_fetches += len(pages) - len(alive)
+        silent = {target for target, page in zip(targets, pages, strict=True) if page is None}
+        self._dead_fetches += len(silent & self._answered)
+        self._answered |= set(targets) - silent
         # Hundreds of kilobytes of text: not on the event loop.
         text = await asyncio.to_thread(merged, alive)
         return (text + self._own(len(alive))).encode()
@@ -58,7 +61,7 @@ class MetricsPage:
             "# HELP bestiary_metrics_targets Metrics agents that this page was gathered from\n"
             "# TYPE bestiary_metrics_targets gauge\n"
             f"bestiary_metrics_targets {alive}\n"
-            "# HELP bestiary_metrics_dead_fetches_total Agents that did not answer, since start\n"
+            "# HELP bestiary_metrics_dead_fetches_total Agents that stopped answering, since start\n"
             "# TYPE bestiary_metrics_dead_fetches_total counter\n"
             f"bestiary_metrics_dead_fetches_total {self._dead_fetches}\n"
         )
@@ -92,7 +95,7 @@ async def _fetch(client: httpx2.AsyncClient, target: str) -> str | None:
                     if len(content) > MAX_PAGE_BYTES:
                         return None
     except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-        # Counted on the page. Ray lists agents that are not there, so it is no news.
+        # Counted on the page if it ever answered: Ray lists agents that are not there.
         _logger.debug("metrics agent %s does not answer: %s", target, error)
         return None
     return content.decode("utf-8", "replace")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,6 +55,22 @@ def test_a_client_that_hangs_up_frees_its_slot(platform):
             with client.stream("POST", "/v1/chat/completions", json=body) as reply:
                 assert reply.status_code == 200
                 next(reply.iter_bytes())
+    wait_until_idle(platform, "smollm2-135m-int8")
+
+
+def test_a_client_that_hangs_up_before_its_whole_answer_frees_its_slot(platform):
+    """Raw sockets: an HTTP library may keep the connection that it is told to close."""
+    question = [{"role": "user", "content": "Count to one thousand."}]
+    body = json.dumps({"model": "gecko", "messages": question, "max_tokens": 1500}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        f"content-type: application/json\r\nauthorization: Bearer {platform.key}\r\n\r\n"
+    )
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", platform.port)) as caller:
+            caller.sendall(head.encode() + body)
+            while not running(platform, "smollm2-135m-int8"):
+                time.sleep(0.05)
     wait_until_idle(platform, "smollm2-135m-int8")
 
 

@@ -68,4 +68,4 @@ class RayHead:
 
     def vital_processes(self) -> list[psutil.Process]:
         """The GCS server and the raylet: without either the node is lost."""
-        return [p for p in processes.of_instance(self.instance.id) if p.name() in VITAL]
+        return [p for p in processes.of_instance(self.instance) if p.name() in VITAL]

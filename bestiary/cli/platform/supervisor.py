@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ START_TIMEOUT_S = 180.0  # from Ray's start to /readyz 200
 SILENCE_S = 40.0  # a gateway that is silent for so long is started again
 LOOK_EVERY_S = 0.5
 PROBE_EVERY_S = 2.0
+DRAIN_S = 10.0
 STOP_GRACE_S = 4.0
 WRECK_GRACE_S = 0.5  # processes whose node died have nothing to finish
 MAX_BACKOFF_S = 30.0
@@ -55,6 +57,7 @@ class Supervisor:
     say: Say
     restarts: int = 0
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _hurried: threading.Event = field(default_factory=threading.Event)
     _head: RayHead | None = None
     _vital: list[psutil.Process] = field(default_factory=list)
 
@@ -76,13 +79,27 @@ class Supervisor:
             lock.release()
 
     def stop(self) -> None:
-        """Ends every process of the instance; safe to call twice."""
+        """Lets running answers end, then ends every process of the instance; safe to call twice."""
         self._record(Phase.STOPPING)
-        processes.end(processes.of_instance(self.instance.id), STOP_GRACE_S)
+        self._drain()
+        processes.end(processes.of_instance(self.instance), STOP_GRACE_S)
         remove_record(self.instance)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
+        if self._stopping.is_set():
+            self._hurried.set()
         self._stopping.set()
+
+    def _drain(self) -> None:
+        """The door closes to new requests; answers under way have DRAIN_S, or until asked again."""
+        doors = [p for p in processes.of_instance(self.instance) if p.name() == "haproxy"]
+        for door in doors:
+            with suppress(psutil.NoSuchProcess):
+                door.send_signal(signal.SIGUSR1)  # HAProxy's soft stop
+        deadline = time.monotonic() + DRAIN_S
+        while any(door.is_running() for door in doors) and time.monotonic() < deadline:
+            if self._hurried.wait(0.1):
+                return
 
     def _adopted(self) -> bool:
         """Takes over a platform whose supervisor was killed, if it still serves."""
@@ -106,7 +123,7 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
-        processes.end(processes.of_instance(self.instance.id), WRECK_GRACE_S)
+        processes.end(processes.of_instance(self.instance), WRECK_GRACE_S)
         haproxy_shim.install(self.instance.haproxy_shim)
         self._head = RayHead(self.instance, Ports.free())
         self.say("starting Ray")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -29,7 +30,7 @@ def sleeper(mark: str) -> subprocess.Popen[bytes]:
 def test_one_instance_ends_only_its_own(instance):
     mine, other = sleeper(instance.id), sleeper("another")
     try:
-        found = processes.of_instance(instance.id)
+        found = processes.of_instance(instance)
         assert [process.pid for process in found] == [mine.pid]
         processes.end(found, grace_s=2)
         assert not psutil.pid_exists(mine.pid)  # psutil reaped it
@@ -38,6 +39,35 @@ def test_one_instance_ends_only_its_own(instance):
         for process in (mine, other):
             process.kill()
             process.wait()
+
+
+HOLDS_A_FILE = (
+    "import sys, time; log = open(sys.argv[1], 'w'); print('open', flush=True); time.sleep(60)"
+)
+
+
+def retitled(log: Path) -> subprocess.Popen[bytes]:
+    """As Ray's agents are: no environment left, a title for a command line, an open log."""
+    process = subprocess.Popen(
+        ["ray::Agent", "-c", HOLDS_A_FILE, str(log)],
+        executable=sys.executable,
+        env={},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"open\n"
+    return process
+
+
+def test_a_process_without_an_environment_is_known_by_its_files(instance, tmp_path):
+    mine = retitled(instance.socket_directory / "agent.log")
+    other = retitled(tmp_path / "agent.log")
+    try:
+        assert [process.pid for process in processes.of_instance(instance)] == [mine.pid]
+    finally:
+        for process in (mine, other):
+            process.kill()
+            process.communicate()
 
 
 def test_directories_and_the_ray_token_are_private(instance):

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from services.gateway.application import gateway_application
 from services.gateway.exposition import merged
-from services.gateway.metrics import MetricsPage, discovered
+from services.gateway.metrics import FRESH_S, MetricsPage, discovered
 from services.router.loads import DeploymentLoad, DeploymentState
 
 PAGE = """# HELP python_info Python platform information
@@ -124,7 +124,7 @@ async def agent(page: str):
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_a_dead_agent_is_left_out_and_counted():
+async def test_an_agent_that_never_was_there_is_left_out():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -137,6 +137,21 @@ async def test_a_dead_agent_is_left_out_and_counted():
 
     assert 'bestiary_requests_total{Node="1",model="a"} 2.0' in text
     assert "bestiary_metrics_targets 1\n" in text
+    assert "bestiary_metrics_dead_fetches_total 0\n" in text
+
+
+async def test_an_agent_that_stops_answering_is_counted():
+    async with agent(page_of("1")) as alive:
+
+        async def targets():
+            return (alive,)
+
+        page = MetricsPage(targets)
+        await page.text()
+    await asyncio.sleep(FRESH_S)
+    text = (await page.text()).decode()
+
+    assert "bestiary_metrics_targets 0\n" in text
     assert "bestiary_metrics_dead_fetches_total 1\n" in text
 
 

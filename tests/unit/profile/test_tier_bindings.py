@@ -16,6 +16,7 @@ from bestiary.profile.bindings import (
     bind_tier,
     bindings_file,
     read_bindings,
+    unbind_card,
     unbind_tier,
 )
 from bestiary.profile.models import Profile
@@ -68,6 +69,13 @@ def test_an_unbound_tier_is_forgotten(tmp_path: Path) -> None:
     bind_tier(tmp_path, Tier.OTTER, "mine")
     assert unbind_tier(tmp_path, Tier.OTTER) == {}
     assert read_bindings(tmp_path) == {}
+
+
+def test_a_removed_card_is_bound_to_no_tier(tmp_path: Path) -> None:
+    for tier, card in ((Tier.GECKO, "mine"), (Tier.OTTER, "small"), (Tier.BISON, "mine")):
+        bind_tier(tmp_path, tier, card)
+    assert unbind_card(tmp_path, "mine") == (Tier.GECKO, Tier.BISON)
+    assert read_bindings(tmp_path) == {Tier.OTTER: "small"}
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
