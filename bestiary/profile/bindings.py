@@ -105,7 +105,8 @@ def _require_text_card(tier: Tier, card_id: str, families: Mapping[str, Family])
     if family is None:
         raise ProfileInvalid(
             f"bindings: {tier} is bound to the card {card_id!r}, which the garden does not have"
-            f"{nearest(card_id, tuple(families))}"
+            f"{nearest(card_id, tuple(families))}; "
+            f"`bestiary models unbind {tier}` lets the profile decide again"
         )
     if family is not Family.TEXT:
         raise ProfileInvalid(

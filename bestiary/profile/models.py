@@ -52,6 +52,15 @@ class Scaling(Frozen):
     target_ongoing_requests: Annotated[float, Field(gt=0)] = 16
     upscale_delay_s: Annotated[float, Field(ge=0)] = 10
     downscale_delay_s: Annotated[float, Field(ge=0)] = 300
+    max_surge_percent: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description="extra replicas while a change is rolled out, at least one; 0 stops the "
+            "old ones first, for where no resources are left beside them",
+        ),
+    ] = 20
 
     @model_validator(mode="after")
     def _ordered(self) -> Scaling:

@@ -34,6 +34,7 @@ class ServeOptions(TypedDict):
     health_check_period_s: float
     health_check_timeout_s: float
     graceful_shutdown_timeout_s: float
+    max_surge_percent: int
     num_replicas: NotRequired[int]
     autoscaling_config: NotRequired[AutoscalingOptions]
 
@@ -49,6 +50,7 @@ def serve_options(
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=shutdown_timeout_s,
+        max_surge_percent=scaling.max_surge_percent,
     )
     if scaling.min_replicas == scaling.max_replicas:
         options["num_replicas"] = scaling.max_replicas

@@ -61,7 +61,7 @@ class MetricsPage:
             "# HELP bestiary_metrics_targets Metrics agents that this page was gathered from\n"
             "# TYPE bestiary_metrics_targets gauge\n"
             f"bestiary_metrics_targets {alive}\n"
-            "# HELP bestiary_metrics_dead_fetches_total Agents that stopped answering, since start\n"
+            "# HELP bestiary_metrics_dead_fetches_total Agents that fell silent, since start\n"
             "# TYPE bestiary_metrics_dead_fetches_total counter\n"
             f"bestiary_metrics_dead_fetches_total {self._dead_fetches}\n"
         )

@@ -160,6 +160,9 @@ class Instance:
             # A killed HAProxy is noticed after three looks: 6 s instead of 30.
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "20",
+            # A gateway replica that is replaced closes connections that HAProxy kept for reuse:
+            # a request that was just put on one got no answer at all. Another replica gets it.
+            "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas + REPLICA_PORTS),
         }

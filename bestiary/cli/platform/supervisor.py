@@ -125,6 +125,7 @@ class Supervisor:
         began = time.monotonic()
         processes.end(processes.of_instance(self.instance), WRECK_GRACE_S)
         haproxy_shim.install(self.instance.haproxy_shim)
+        self._reload_request.unlink(missing_ok=True)  # whatever it asked for is applied now
         self._head = RayHead(self.instance, Ports.free())
         self.say("starting Ray")
         self._head.start()
@@ -210,10 +211,9 @@ class Supervisor:
                 return
 
     def _reload_if_asked(self) -> None:
-        request = self.instance.run_directory / "reload"
-        if not request.exists():
+        if not self._reload_request.exists():
             return
-        request.unlink()
+        self._reload_request.unlink()
         self.say("applying the changed profile")
         try:
             self._apply_applications()
@@ -221,6 +221,10 @@ class Supervisor:
             self._record(Phase.READY, f"the change could not be applied: {error}")
         else:
             self._record(Phase.READY)
+
+    @property
+    def _reload_request(self) -> Path:
+        return self.instance.run_directory / "reload"
 
     def _record(self, phase: Phase, reason: str = "") -> None:
         write_record(
