@@ -16,7 +16,10 @@ from bestiary.schemas.base import Frozen
 from bestiary.schemas.routing import Tier
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "q41fast", "w8row", "int4"]
+
+
+EncoderPrecision = Literal["fp32", "fp16", "int8"]
 
 
 class UnknownReference(ValueError):
@@ -85,6 +88,9 @@ class TextEngine(Frozen):
     """How a text model runs."""
 
     precision: Precision = "int8"
+    prefill_precision: Annotated[
+        Precision | None, Field(description="of a second graph that reads prompts; None: the same")
+    ] = None
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
     context: Annotated[int, Field(ge=64, description="tokens per sequence")] = 2048
     prefill_chunk: Annotated[int, Field(ge=16, description="prompt tokens per step")] = 256
@@ -93,7 +99,7 @@ class TextEngine(Frozen):
 class EncoderEngine(Frozen):
     """How an encoder runs."""
 
-    precision: Precision = "fp32"
+    precision: EncoderPrecision = "fp32"
     max_batch_tokens: Annotated[int, Field(ge=64, description="padded tokens per run")] = 8192
     max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
 

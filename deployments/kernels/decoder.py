@@ -8,20 +8,24 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import onnxruntime as ort
+
 from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
 from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.decoder_names import BUILD_VERSION
-from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.decoder_session import DecoderSession, pool_shape
+from deployments.kernels.device_pool import DevicePool
+from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.providers import CPU, ProviderChoice
+from deployments.kernels.providers import choose_providers, machine_probe
 from deployments.kernels.sessions import SessionSettings, open_session
 
 LOG = logging.getLogger(__name__)
 
-HOST_ONLY = ProviderChoice((CPU,), "decoders keep their KV pool in host memory")
+DEVICE_PRECISIONS = ("fp16", "bf16")
 SMALLEST_POSITIONS = 8192  # so that one build serves every usual context
 
 
@@ -54,17 +58,28 @@ def build_decoder_once(
 def open_decoder(
     model: InstalledModel, engine: TextEngine, threads: int, home: Path, progress: Progress
 ) -> DecoderSession:
-    """Builds where needed, then loads. `threads` 0: all cores.
+    """Builds where needed, then loads on the best provider. `threads` 0: all cores.
 
-    Runs on the CPU, wherever it is: a device would need a KV pool of its own. Raises
-    KernelError, for fp16 too, which only devices compute in.
+    Raises KernelError; for fp16 and bf16 on the CPU too, which only devices compute in.
     """
-    if engine.precision == "fp16":
-        raise KernelError(f"fp16 needs a GPU, and {HOST_ONLY.reason}; use int8 or fp32")
-    folder = build_decoder_once(model, engine, home, progress)
-    LOG.info("%s runs on %s: %s", model.card.id, HOST_ONLY.providers[0], HOST_ONLY.reason)
-    session = open_session(folder / GRAPH_FILE, HOST_ONLY, SessionSettings(threads=threads))
-    return DecoderSession(session, slots=engine.slots, max_length=engine.context)
+    choice = choose_providers(machine_probe())
+    if choice.is_host and engine.precision in DEVICE_PRECISIONS:
+        raise KernelError(
+            f"{engine.precision} needs a GPU, and {choice.reason}; use int8 or fp32 here"
+        )
+    LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
+    settings = SessionSettings(threads=threads)
+
+    def opened(precision: str) -> ort.InferenceSession:
+        wanted = engine.model_copy(update={"precision": precision})
+        folder = build_decoder_once(model, wanted, home, progress)
+        return open_session(folder / GRAPH_FILE, choice, settings)
+
+    session = opened(engine.precision)
+    prefill = None if engine.prefill_precision is None else opened(engine.prefill_precision)
+    shape = pool_shape(session, engine.slots, engine.context)
+    pool = HostPool(shape) if choice.is_host else DevicePool(shape, "cuda", choice)
+    return DecoderSession(session, pool, prefill)
 
 
 def _positions(model: InstalledModel, engine: TextEngine) -> int:

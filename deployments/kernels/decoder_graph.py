@@ -6,10 +6,10 @@ rows (S > 1 only with B = 1); row b has its own length:
     input_ids                  int64 [B, S]
     seqlens_k                  int32 [B]      row's KV length after this run, minus 1
     total_sequence_length      int32 []       the longest row's KV length after this run
-    last_index                 int64 [B, 1]   which of the S positions the logits are for
+    wanted_positions           int64 [B, K, 1]  which of the S positions the logits are for
     past_key_values.L.key      [B, kv_heads, max_length, head_dim], and `.value`
     present.L.key              the same buffer as past_key_values.L.key
-    logits                     float32 [B, vocabulary]
+    logits                     float32 [B * K, vocabulary], row after row
 
 What an architecture is made of is in its own file (`llama.py`).
 """
@@ -46,7 +46,7 @@ class DecoderGraph:
         self.ids = graph.input(names.IDS, TensorProto.INT64, ["batch", "sequence"])
         self._lengths = graph.input(names.LENGTHS, TensorProto.INT32, ["batch"])
         self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
-        self._last = graph.input(names.LAST, TensorProto.INT64, ["batch", 1])
+        self._wanted = graph.input(names.WANTED, TensorProto.INT64, ["batch", "wanted", 1])
 
     def rotary(
         self, name: str, cosines: NDArray[np.float32], sines: NDArray[np.float32]
@@ -105,13 +105,15 @@ class DecoderGraph:
         opened = self._graph.node("QuickGelu", [gate], f"{name}/silu", domain=MICROSOFT, alpha=1.0)
         return self._graph.node("Mul", [opened, up], f"{name}/gate")
 
-    def at_last_index(self, hidden: str) -> str:
-        """[B, S, width] -> [B, width]: the head is paid for once per row, not per token."""
-        return self._graph.node("GatherND", [hidden, self._last], "last_hidden", batch_dims=1)
+    def at_wanted(self, hidden: str, width: int) -> str:
+        """[B, S, width] -> [B * K, width]: the head is paid for where logits are asked for."""
+        found = self._graph.node("GatherND", [hidden, self._wanted], "wanted", batch_dims=1)
+        shape = self._graph.constant("wanted.shape", np.array([-1, width], np.int64))
+        return self._graph.node("Reshape", [found, shape], "wanted/rows")
 
     def head(self, last: str, weight: NDArray[np.float32], name: str) -> None:
-        """[B, width] and weight [vocabulary, width] -> the graph's logits."""
-        self._graph.output(names.LOGITS, TensorProto.FLOAT, ["batch", weight.shape[0]])
+        """[B * K, width] and weight [vocabulary, width] -> the graph's logits."""
+        self._graph.output(names.LOGITS, TensorProto.FLOAT, ["rows", weight.shape[0]])
         self.precision.head(last, weight, name, names.LOGITS)
 
     def _cache(self, direction: str, name: str, shape: AttentionShape) -> str:

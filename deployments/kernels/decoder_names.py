@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 # Counted up by whoever changes what any decoder writer writes: old builds are built again.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 
 IDS = "input_ids"
 LENGTHS = "seqlens_k"
 LONGEST = "total_sequence_length"
-LAST = "last_index"
+WANTED = "wanted_positions"
 LOGITS = "logits"
 PAST = "past_key_values"
 PARTS = ("key", "value")

@@ -1,4 +1,4 @@
-"""One open language model: its session, its KV pool, and nothing of who is in which row.
+"""One open language model: its sessions, its KV pool, and nothing of who is in which row.
 
 The only file that knows how ONNX Runtime runs a decoder. It knows token ids and
 rows; requests, sampling and scheduling are `deployments/text`'s.
@@ -6,8 +6,6 @@ rows; requests, sampling and scheduling are `deployments/text`'s.
 
 from __future__ import annotations
 
-import math
-import mmap
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -17,89 +15,100 @@ from numpy.typing import NDArray
 
 from bestiary.errors import KernelError
 from deployments.kernels import decoder_names as names
+from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
 
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
 
-BindingKey = tuple[int, int, int]  # first row, rows, new tokens per row
+BindingKey = tuple[int, int, int, int]  # first row, rows, new tokens per row, wanted logits per row
+
+
+def pool_shape(session: ort.InferenceSession, slots: int, max_length: int) -> PoolShape:
+    """What the graph's keys and values need. Raises KernelError over the graph's positions."""
+    positions = int(session.get_modelmeta().custom_metadata_map[names.POSITIONS])
+    if max_length > positions:
+        raise KernelError(f"the graph was built for {positions} tokens, not {max_length}")
+    caches = [value for value in session.get_inputs() if value.name.startswith(names.PAST)]
+    _, kv_heads, _, head_dim = caches[0].shape
+    dtype = ELEMENT_TYPES[caches[0].type]
+    return PoolShape(len(caches), slots, kv_heads, max_length, head_dim, dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class _Binding:
-    """Buffers that one (rows, tokens) shape reads and writes, bound once."""
+    """Buffers that one shape of run reads and writes, bound once."""
 
+    session: ort.InferenceSession
     bound: ort.IOBinding
     token_ids: NDArray[np.int64]  # [B, S]
     lengths: NDArray[np.int32]  # [B]
     longest: NDArray[np.int32]  # []
-    last: NDArray[np.int64]  # [B, 1]
-    logits: NDArray[np.float32]  # [B, V]
+    logits: NDArray[np.float32]  # [B * K, V]
 
 
 class DecoderSession:
     """Runs token ids against rows of a KV pool. Not thread-safe: one thread calls it.
 
-    The pool is float32 [2 * layers, slots, kv_heads, max_length, head_dim]; keys and
-    values of a layer lie side by side. Memory is touched only as rows fill.
+    `prefill` is a second graph of the same model for runs of several tokens, in a
+    precision that reads prompts faster; both fill one pool.
     """
 
-    def __init__(self, session: ort.InferenceSession, slots: int, max_length: int) -> None:
-        """Raises KernelError where the graph does not cover `max_length` tokens."""
-        shapes = {value.name: value.shape for value in session.get_inputs()}
-        _, kv_heads, _, head_dim = shapes[names.past(0, "key")]
-        caches = sum(name.startswith(names.PAST) for name in shapes)
-        positions = int(session.get_modelmeta().custom_metadata_map[names.POSITIONS])
-        if max_length > positions:
-            raise KernelError(f"the graph was built for {positions} tokens, not {max_length}")
-        self.slots = slots
-        self.max_length = max_length
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        pool: KvPool,
+        prefill: ort.InferenceSession | None = None,
+    ) -> None:
+        self.slots = pool.shape.slots
+        self.max_length = pool.shape.max_length
         self.vocabulary: int = next(
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
         self._session = session
-        self._pool = _untouched((caches, slots, kv_heads, max_length, head_dim))
-        self._logits = np.zeros((slots, self.vocabulary), np.float32)
+        self._prefill = prefill or session
+        self._pool = pool
+        self._logits = np.zeros((self.slots, self.vocabulary), np.float32)
         self._bindings: OrderedDict[BindingKey, _Binding] = OrderedDict()
 
     @property
     def kv_bytes(self) -> int:
         """Size of the pool, full."""
-        return self._pool.nbytes
+        return self._pool.shape.bytes
 
     def run(
         self,
         first_row: int,
         token_ids: NDArray[np.int64],
         past: NDArray[np.int32],
-        last: NDArray[np.int64] | None = None,
+        *,
+        every: bool = False,
     ) -> NDArray[np.float32]:
         """Appends `token_ids` [B, S] to the rows from `first_row` on; logits [B, V].
 
         `past` [B] is how many tokens each row holds before. B > 1 requires S == 1.
-        `last` [B] says which of the S positions the logits are for; by default the last.
-        The logits are a buffer that the next run writes over.
+        The logits are those of each row's last position, or with `every` of all S
+        positions [B * S, V], in a buffer that a later run writes over.
         Raises ValueError where rows or lengths do not fit the pool.
         """
         rows, tokens = token_ids.shape
         self._check(first_row, rows, tokens, past)
-        binding = self._binding((first_row, rows, tokens))
+        binding = self._binding((first_row, rows, tokens, tokens if every else 1))
         binding.token_ids[...] = token_ids
         np.add(past, tokens - 1, out=binding.lengths)
         binding.longest[...] = binding.lengths.max() + 1
-        binding.last[:, 0] = tokens - 1 if last is None else last
-        self._session.run_with_iobinding(binding.bound)
+        binding.session.run_with_iobinding(binding.bound)
         return binding.logits
 
     def move_row(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of a row over another row."""
-        self._pool[:, target, :, :length] = self._pool[:, source, :, :length]
+        self._pool.move_row(source, target, length)
 
-    def copy_out(self, row: int, length: int) -> NDArray[np.float32]:
-        """The first `length` tokens of a row: [2 * layers, kv_heads, length, head_dim], a copy."""
-        return self._pool[:, row, :, :length].copy()
+    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
+        """Tokens `start..stop` of a row: [2 * layers, kv_heads, tokens, head_dim], a copy."""
+        return self._pool.copy_out(row, start, stop)
 
-    def copy_in(self, row: int, tokens: NDArray[np.float32]) -> None:
-        """Writes what `copy_out` gave, or its first tokens, to the start of a row."""
-        self._pool[:, row, :, : tokens.shape[2]] = tokens
+    def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
+        """Writes what `copy_out` gave to a row, from its token `start` on."""
+        self._pool.copy_in(row, start, tokens)
 
     def _check(self, first_row: int, rows: int, tokens: int, past: NDArray[np.int32]) -> None:
         if rows > 1 and tokens > 1:
@@ -118,25 +127,37 @@ class DecoderSession:
         self._bindings.move_to_end(key)
         return found
 
-    def _bind(self, first_row: int, rows: int, tokens: int) -> _Binding:
+    def _bind(self, first_row: int, rows: int, tokens: int, wanted: int) -> _Binding:
+        session = self._prefill if tokens > 1 else self._session
         binding = _Binding(
-            bound=self._session.io_binding(),
+            session=session,
+            bound=session.io_binding(),
             token_ids=np.zeros((rows, tokens), np.int64),
             lengths=np.zeros(rows, np.int32),
             longest=np.zeros((), np.int32),
-            last=np.zeros((rows, 1), np.int64),
-            logits=self._logits[first_row : first_row + rows],
+            logits=self._logits[first_row : first_row + rows]
+            if wanted == 1
+            else np.zeros((rows * wanted, self.vocabulary), np.float32),
         )
+        positions = np.arange(tokens - wanted, tokens, dtype=np.int64)
+        all_wanted = np.tile(positions[:, np.newaxis], (rows, 1, 1))
+        # Written once, so ONNX Runtime may keep its own copy where the model runs.
+        binding.bound.bind_cpu_input(names.WANTED, all_wanted)
         _bind_input(binding.bound, names.IDS, binding.token_ids)
         _bind_input(binding.bound, names.LENGTHS, binding.lengths)
         _bind_input(binding.bound, names.LONGEST, binding.longest)
-        _bind_input(binding.bound, names.LAST, binding.last)
         _bind_output(binding.bound, names.LOGITS, binding.logits)
-        for index, cache in enumerate(self._pool[:, first_row : first_row + rows]):
-            layer, part = divmod(index, len(names.PARTS))
-            _bind_input(binding.bound, names.past(layer, names.PARTS[part]), cache)
-            _bind_output(binding.bound, names.present(layer, names.PARTS[part]), cache)
+        self._bind_caches(binding.bound, first_row, rows)
         return binding
+
+    def _bind_caches(self, bound: ort.IOBinding, first_row: int, rows: int) -> None:
+        pool = self._pool
+        shape = [rows, *pool.shape.row]
+        for cache in range(pool.shape.caches):
+            layer, part = divmod(cache, len(names.PARTS))
+            place = (pool.device, 0, pool.shape.dtype.type, shape, pool.address(cache, first_row))
+            bound.bind_input(names.past(layer, names.PARTS[part]), *place)
+            bound.bind_output(names.present(layer, names.PARTS[part]), *place)
 
 
 def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:
@@ -145,14 +166,3 @@ def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> 
 
 def _bind_output(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:
     bound.bind_output(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
-
-
-def _untouched(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Zeros whose memory is taken page by page, as rows fill.
-
-    numpy asks for huge pages (MADV_HUGEPAGE) for large arrays: the first token of a row
-    would then take 2 MB in every head of every layer, the whole pool at once.
-    """
-    size = math.prod(shape) * np.dtype(np.float32).itemsize
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return np.frombuffer(memory, np.float32).reshape(shape)

@@ -45,7 +45,7 @@ def write_llama(checkpoint: Checkpoint, graph: DecoderGraph, positions: int) -> 
         passed = _gated_mlp(checkpoint, graph, layer, normed)
         following = _input_norm(layer + 1) if layer + 1 < shape.layers else "model.norm"
         normed, hidden = graph.skip_rms_norm(passed, hidden, *_norm(checkpoint, shape, following))
-    last = graph.at_last_index(normed)
+    last = graph.at_wanted(normed, table.shape[1])
     if shape.tied:
         graph.head(last, table, EMBEDDING)
     else:

@@ -28,6 +28,10 @@ class ProviderChoice:
     providers: tuple[str, ...]
     reason: str
 
+    @property
+    def is_host(self) -> bool:
+        return self.providers[0] == CPU
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

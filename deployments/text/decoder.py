@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+KvTokens = NDArray[np.generic]  # [caches, kv_heads, tokens, head_dim], on the host
+
 
 class Decoder(Protocol):
     """A KV pool of `slots` rows, `max_length` tokens each, and the model that fills it.
@@ -27,12 +29,18 @@ class Decoder(Protocol):
     def vocabulary(self) -> int: ...
 
     def run(
-        self, first_row: int, token_ids: NDArray[np.int64], past: NDArray[np.int32]
+        self,
+        first_row: int,
+        token_ids: NDArray[np.int64],
+        past: NDArray[np.int32],
+        *,
+        every: bool = False,
     ) -> NDArray[np.float32]:
         """Appends `token_ids` [B, S] to rows first_row..first_row+B, which hold `past` [B] tokens.
 
-        The logits [B, vocabulary] at each row's last position, in a buffer that the
-        next run writes over. B > 1 requires S == 1.
+        The logits [B, vocabulary] at each row's last position, or with `every` at all
+        of them [B * S, vocabulary], in a buffer that a later run writes over. B > 1
+        requires S == 1.
         """
         ...
 
@@ -40,10 +48,10 @@ class Decoder(Protocol):
         """Copies the first `length` tokens of a row over another row."""
         ...
 
-    def copy_out(self, row: int, length: int) -> NDArray[np.float32]:
-        """The first `length` tokens of a row, as `copy_in` takes them."""
+    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
+        """Tokens `start..stop` of a row, as `copy_in` takes them; tokens lie along axis 2."""
         ...
 
-    def copy_in(self, row: int, tokens: NDArray[np.float32]) -> None:
-        """Writes what `copy_out` gave to the start of a row."""
+    def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
+        """Writes what `copy_out` gave to a row, from its token `start` on."""
         ...

@@ -122,7 +122,7 @@ class Engine:
         while generation := self._scheduler.next_fork(len(self._rows)):
             with self._blaming([generation], "starting a candidate", result):
                 assert generation.prompt is not None
-                self._decoder.copy_in(self._rows.next, generation.prompt.tokens)
+                self._decoder.copy_in(self._rows.next, 0, generation.prompt.tokens)
                 self._start(generation, self._rows.next, generation.prompt.logits.copy(), result)
             self._scheduler.forked()
 
@@ -145,7 +145,7 @@ class Engine:
         if not chunk.completes_prompt:
             return
         if len(generation.sequences) > 1:
-            computed = self._decoder.copy_out(chunk.row, chunk.stop)
+            computed = self._decoder.copy_out(chunk.row, 0, chunk.stop)
             generation.prompt = ComputedPrompt(computed, logits.copy())
         self._start(generation, chunk.row, logits, result)
         self._scheduler.prefilled()

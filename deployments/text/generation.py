@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.schemas.text import EngineTimings, TextChunk
+from deployments.text.decoder import KvTokens
 from deployments.text.detokenizer import DecodesIds
 from deployments.text.prepared import PreparedRequest
 from deployments.text.sequence import Sequence
@@ -26,7 +27,7 @@ class ComputedPrompt:
     Candidates that get their row later begin from it without a prefill of their own.
     """
 
-    tokens: NDArray[np.float32]  # as `Decoder.copy_out` gives it
+    tokens: KvTokens  # as `Decoder.copy_out` gives it
     logits: NDArray[np.float32]  # [1, vocabulary]
 
 

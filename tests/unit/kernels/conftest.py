@@ -12,7 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Co
 from transformers import Qwen2ForCausalLM as Qwen2
 
 from deployments.kernels.decoder_build import build_decoder
-from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.decoder_session import DecoderSession, pool_shape
+from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.providers import CPU_ONLY
 from deployments.kernels.sessions import SessionSettings, open_session
@@ -100,6 +101,6 @@ def open_small(tmp_path: Path) -> OpenSmall:
     def opened(model: SmallModel, precision: str) -> DecoderSession:
         build_decoder(model.folder, tmp_path, precision, POSITIONS)
         session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2))
-        return DecoderSession(session, SLOTS, POSITIONS)
+        return DecoderSession(session, HostPool(pool_shape(session, SLOTS, POSITIONS)))
 
     return opened

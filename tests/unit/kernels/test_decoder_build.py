@@ -11,7 +11,7 @@ import pytest
 
 from bestiary.errors import KernelError
 from deployments.kernels.decoder_build import build_decoder
-from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.decoder_session import pool_shape
 from deployments.kernels.model_files import GRAPH_FILE, WEIGHTS_FILE
 from deployments.kernels.providers import CPU_ONLY, CUDA, ProviderChoice
 from deployments.kernels.sessions import SessionSettings, open_session
@@ -89,7 +89,7 @@ def test_a_context_over_the_tables_is_refused(llama: SmallModel, tmp_path: Path)
     build_decoder(llama.folder, tmp_path, "fp32", POSITIONS)
     session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings())
     with pytest.raises(KernelError, match="built for 128 tokens, not 129"):
-        DecoderSession(session, 1, POSITIONS + 1)
+        pool_shape(session, 1, POSITIONS + 1)
 
 
 def test_a_session_that_runs_elsewhere_than_chosen_is_refused(

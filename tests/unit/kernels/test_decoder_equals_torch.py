@@ -41,22 +41,6 @@ def test_decoding_to_the_last_position(model: SmallModel, open_small: OpenSmall)
     np.testing.assert_allclose(logits, reference(model.torch_model, ids)[-1], atol=TOLERANCE)
 
 
-def test_logits_at_another_index(llama: SmallModel, open_small: OpenSmall) -> None:
-    ids = tokens(20)
-    run = open_small(llama, "fp32").run
-    logits = run(0, np.array([ids]), np.zeros(1, np.int32), np.array([11]))
-    np.testing.assert_allclose(logits[0], reference(llama.torch_model, ids)[11], atol=TOLERANCE)
-
-
-def test_padding_behind_the_last_index_is_written_over(
-    llama: SmallModel, open_small: OpenSmall
-) -> None:
-    ids, decoder = tokens(20), open_small(llama, "fp32")
-    decoder.run(0, np.array([ids[:9] + [3] * 7]), np.zeros(1, np.int32), np.array([8]))
-    logits = feed(decoder, 0, ids[9:], past=9)
-    np.testing.assert_allclose(logits, reference(llama.torch_model, ids)[-1], atol=TOLERANCE)
-
-
 def test_rows_of_different_lengths_decode_together(
     model: SmallModel, open_small: OpenSmall
 ) -> None:
@@ -81,3 +65,10 @@ def test_bfloat16_weights_are_read(
     ids = tokens(12)
     logits = feed(open_small(SmallModel(folder, model), "fp32"), 0, ids)
     np.testing.assert_allclose(logits, reference(model, ids)[-1], atol=TOLERANCE)
+
+
+def test_every_position_has_its_logits(llama: SmallModel, open_small: OpenSmall) -> None:
+    decoder, ids = open_small(llama, "fp32"), tokens(12)
+    feed(decoder, 1, ids[:5])
+    found = decoder.run(1, np.array([ids[5:]]), np.array([5], np.int32), every=True)
+    np.testing.assert_allclose(found, reference(llama.torch_model, ids)[5:], atol=1e-4)

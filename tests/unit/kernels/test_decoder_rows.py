@@ -56,8 +56,8 @@ def test_a_row_copied_out_goes_on_in_another(
 ) -> None:
     decoder, ids = open_small(llama, precision), tokens(30)
     expected = feed(decoder, 1, ids, chunk=20)
-    prefix = decoder.copy_out(1, 20)
-    decoder.copy_in(5, prefix)
+    prefix = decoder.copy_out(1, 0, 20)
+    decoder.copy_in(5, 0, prefix)
     np.testing.assert_array_equal(feed(decoder, 5, ids[20:], past=20), expected)
 
 

@@ -52,7 +52,7 @@ FAULTS = {
         "slots: 4",
         "zzz: 4",
         7,
-        "(known: context, precision, prefill_chunk, slots)",
+        "(known: context, precision, prefill_chunk, prefill_precision, slots)",
     ),
     "unknown key of a card": (
         "min_parameters",
@@ -115,7 +115,7 @@ FAULTS = {
         "'bison' is not a tier that is bound",
     ),
     "no tier": ("tiers:\n", "tiers: {}\nx:\n", 15, "tiers: bind at least one tier"),
-    "unknown precision": ("int8", "int4", 7, "'int4' is not valid; did you mean 'int8'?"),
+    "unknown precision": ("int8", "int7", 7, "'int7' is not valid; did you mean 'int8'?"),
     "number too small": (
         "slots: 4",
         "slots: 0",

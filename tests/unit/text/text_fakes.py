@@ -39,9 +39,16 @@ class FakeDecoder:
         self._logits = np.zeros((slots, vocabulary), np.float32)
 
     def run(
-        self, first_row: int, token_ids: NDArray[np.int64], past: NDArray[np.int32]
+        self,
+        first_row: int,
+        token_ids: NDArray[np.int64],
+        past: NDArray[np.int32],
+        *,
+        every: bool = False,
     ) -> NDArray[np.float32]:
         rows, tokens = token_ids.shape
+        if every:
+            return self._at_every_position(first_row, token_ids[0], int(past[0]))
         assert rows == 1 or tokens == 1, "only one row can take many tokens"
         assert first_row + rows <= self.slots
         self.runs.append((first_row, rows, tokens))
@@ -60,16 +67,29 @@ class FakeDecoder:
             self._kv[first_row + row, int(past[row]) + tokens :] = EMPTY
         return self._logits[:rows]
 
+    def _at_every_position(
+        self, row: int, tokens: NDArray[np.int64], past: int
+    ) -> NDArray[np.float32]:
+        """As one token after the other would give them."""
+        lengths = [np.array([past + done], np.int32) for done in range(len(tokens))]
+        each = [
+            self.run(row, token.reshape(1, 1), length)[0].copy()
+            for token, length in zip(tokens, lengths, strict=True)
+        ]
+        self.runs[-len(tokens) :] = [(row, 1, len(tokens))]
+        return np.stack(each)
+
     def move_row(self, source: int, target: int, length: int) -> None:
         self._kv[target] = EMPTY
         self._kv[target, :length] = self._kv[source, :length]
 
-    def copy_out(self, row: int, length: int) -> NDArray[np.float32]:
-        return self._kv[row, :length].astype(np.float32)
+    def copy_out(self, row: int, start: int, stop: int) -> NDArray[np.generic]:
+        return self._kv[row, start:stop].reshape(1, 1, -1, 1).copy()
 
-    def copy_in(self, row: int, tokens: NDArray[np.float32]) -> None:
-        self._kv[row] = EMPTY
-        self._kv[row, : len(tokens)] = tokens.astype(np.int64)
+    def copy_in(self, row: int, start: int, tokens: NDArray[np.generic]) -> None:
+        stop = start + tokens.shape[2]
+        self._kv[row, start:stop] = tokens[0, 0, :, 0]
+        self._kv[row, stop:] = EMPTY
 
     def logits_of(self, history: tuple[int, ...]) -> NDArray[np.float32]:
         state = hash(history) % 2**31  # of integers: the same in every process
