@@ -65,6 +65,7 @@ class ModelCard(Frozen):
     tiers: tuple[str, ...] = ()
     parameters: Annotated[int, Field(gt=0)]
     instruct: bool = False  # text: has a chat template and was tuned to follow it
+    tool_format: str | None = None  # text: how it writes tool calls; None: see its template
     context_length: Annotated[int, Field(gt=0)]  # tokens
     dimensions: Annotated[int, Field(gt=0)] | None = None  # encoder: width of an embedding
     license: str  # SPDX id, or the terms' name

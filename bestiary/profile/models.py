@@ -91,9 +91,24 @@ class TextEngine(Frozen):
     prefill_precision: Annotated[
         Precision | None, Field(description="of a second graph that reads prompts; None: the same")
     ] = None
+    draft_precision: Annotated[
+        Precision | None,
+        Field(description="of a graph that guesses tokens for this one to check; None: no such"),
+    ] = None
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
     context: Annotated[int, Field(ge=64, description="tokens per sequence")] = 2048
-    prefill_chunk: Annotated[int, Field(ge=16, description="prompt tokens per step")] = 256
+    prefill_chunk: Annotated[
+        int, Field(ge=16, description="most prompt tokens per step; fewer beside running rows")
+    ] = 256
+    prefix_cache_mb: Annotated[
+        int, Field(ge=0, description="memory for prompts' beginnings that may come again; 0: none")
+    ] = 512
+    speculate: Annotated[
+        int, Field(ge=0, le=32, description="tokens guessed at a time, where that pays; 0: none")
+    ] = 8
+    swap_mb: Annotated[
+        int, Field(ge=0, description="memory for rows that gave way to more urgent requests")
+    ] = 512
 
 
 class EncoderEngine(Frozen):

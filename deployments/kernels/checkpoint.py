@@ -87,6 +87,10 @@ class Config:
             raise KernelError(f"{self._folder}/config.json names no architecture")
         return named[0]
 
+    def is_null(self, key: str) -> bool:
+        """Whether the key is there and says null, which is not to leave it out."""
+        return key in self._values and self._values[key] is None
+
     def integer(self, key: str, default: int | None = None) -> int:
         value = self._values.get(key)
         if value is None and default is not None:
@@ -118,6 +122,15 @@ class Config:
         if not isinstance(value, str):
             raise self._wrong(key, value, "a string")
         return value
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """A list of strings, or None where there is none."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self._wrong(key, value, "a list of strings")
+        return tuple(value)
 
     def section(self, key: str) -> Config | None:
         """A nested object, or None where there is none."""

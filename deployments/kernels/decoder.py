@@ -15,7 +15,7 @@ from bestiary.garden import InstalledModel
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
 from deployments.kernels.build_cache import BuildKey, kernel_cache
-from deployments.kernels.decoder_names import BUILD_VERSION
+from deployments.kernels.decoder_names import BUILD_VERSION, Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.device_pool import DevicePool
 from deployments.kernels.kv_pool import HostPool
@@ -76,10 +76,11 @@ def open_decoder(
         return open_session(folder / GRAPH_FILE, choice, settings)
 
     session = opened(engine.precision)
-    prefill = None if engine.prefill_precision is None else opened(engine.prefill_precision)
+    asked = {Graph.PREFILL: engine.prefill_precision, Graph.DRAFT: engine.draft_precision}
+    others = {graph: opened(precision) for graph, precision in asked.items() if precision}
     shape = pool_shape(session, engine.slots, engine.context)
     pool = HostPool(shape) if choice.is_host else DevicePool(shape, "cuda", choice)
-    return DecoderSession(session, pool, prefill)
+    return DecoderSession(session, pool, others)
 
 
 def _positions(model: InstalledModel, engine: TextEngine) -> int:

@@ -6,35 +6,51 @@ Knows which architecture is written by whom; not where builds are kept (`build_c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.errors import KernelError
 from deployments.kernels.checkpoint import Checkpoint
 from deployments.kernels.decoder_graph import DecoderGraph
 from deployments.kernels.decoder_names import POSITIONS
+from deployments.kernels.gemma3 import write_gemma3
+from deployments.kernels.gpt2 import write_gpt2
 from deployments.kernels.graph_writer import GraphWriter
-from deployments.kernels.llama import write_llama
+from deployments.kernels.llama import write_llama, write_mistral, write_qwen
 from deployments.kernels.precisions import precision
 
-ARCHITECTURES: Mapping[str, Callable[[Checkpoint, DecoderGraph, int], None]] = {
-    "LlamaForCausalLM": write_llama,
-    "Qwen2ForCausalLM": write_llama,
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    write: Callable[[Checkpoint, DecoderGraph, int], None]
+    longest: str = "max_position_embeddings"  # the config's key for its most positions
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "LlamaForCausalLM": Architecture(write_llama),
+    "Qwen2ForCausalLM": Architecture(write_qwen),
+    "Qwen3ForCausalLM": Architecture(write_qwen),
+    "MistralForCausalLM": Architecture(write_mistral),
+    "Gemma3ForCausalLM": Architecture(write_gemma3),
+    "GPT2LMHeadModel": Architecture(write_gpt2, longest="n_positions"),
 }
 
 
 def build_decoder(folder: Path, target: Path, precision_name: str, positions: int) -> None:
     """Writes the graph of the Hugging Face checkpoint in `folder` into `target`.
 
-    `positions`: tokens that the rotary tables cover. Raises KernelError for an unknown
-    architecture or precision, and for a checkpoint that is not what its config says.
+    `positions`: tokens that the tables of positions cover. Raises KernelError for an
+    unknown architecture or precision, for an option of the model that its graph cannot
+    have, and for a checkpoint that is not what its config says.
     """
     with Checkpoint(folder) as checkpoint, GraphWriter(target) as graph:
         name = checkpoint.config.architecture
-        if name not in ARCHITECTURES:
+        architecture = ARCHITECTURES.get(name)
+        if architecture is None:
             raise KernelError(f"no graph for {name!r}; known: {', '.join(ARCHITECTURES)}")
-        longest = checkpoint.config.integer("max_position_embeddings")
+        longest = checkpoint.config.integer(architecture.longest)
         if positions > longest:
             raise KernelError(f"a context of {positions} tokens is over the model's {longest}")
         decoder = DecoderGraph(graph, precision(precision_name, graph))
-        ARCHITECTURES[name](checkpoint, decoder, positions)
+        architecture.write(checkpoint, decoder, positions)
         graph.save(name, {POSITIONS: str(positions)})

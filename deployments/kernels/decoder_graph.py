@@ -11,11 +11,12 @@ rows (S > 1 only with B = 1); row b has its own length:
     present.L.key              the same buffer as past_key_values.L.key
     logits                     float32 [B * K, vocabulary], row after row
 
-What an architecture is made of is in its own file (`llama.py`).
+What an architecture is made of is in its own file (`llama.py`, `gpt2.py`, `gemma3.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from deployments.kernels import decoder_names as names
-from deployments.kernels.graph_writer import MICROSOFT, GraphWriter
+from deployments.kernels.graph_writer import MICROSOFT, Attribute, GraphWriter
 from deployments.kernels.precisions import Precision
+
+Vector = NDArray[np.float32]
+Rotary = tuple[str, str]
+
+ALL = -1  # a window without an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,22 @@ class AttentionShape:
     heads: int
     kv_heads: int
     head_dim: int
-    window: int = -1  # how many positions back a token sees; -1: all
+    window: int = ALL  # how many positions a token sees, its own included
+    scale: float | None = None  # of the scores; None: 1 / sqrt(head_dim)
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Of the queries, keys and values of one token."""
+        return self.heads * self.head_dim, *(self.kv_heads * self.head_dim,) * 2
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNorms:
+    """RMS norms over each head's queries and keys, before they are turned."""
+
+    queries: Vector  # [head_dim]
+    keys: Vector
+    epsilon: float
 
 
 class DecoderGraph:
@@ -48,9 +69,7 @@ class DecoderGraph:
         self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
         self._wanted = graph.input(names.WANTED, TensorProto.INT64, ["batch", "wanted", 1])
 
-    def rotary(
-        self, name: str, cosines: NDArray[np.float32], sines: NDArray[np.float32]
-    ) -> tuple[str, str]:
+    def rotary(self, name: str, cosines: Vector, sines: Vector) -> Rotary:
         """Tables [positions, head_dim / 2] that `attention` turns queries and keys by."""
         return (
             self.precision.vector(cosines, f"{name}.cosines"),
@@ -58,26 +77,68 @@ class DecoderGraph:
         )
 
     def attention(
-        self, layer: int, packed: str, shape: AttentionShape, rotary: tuple[str, str]
+        self,
+        layer: int,
+        packed: str,
+        shape: AttentionShape,
+        rotary: Rotary | None,
+        norms: HeadNorms | None = None,
     ) -> str:
-        """packed [B, S, (heads + 2 kv_heads) * head_dim] -> [B, S, heads * head_dim]."""
+        """packed [B, S, (heads + 2 kv_heads) * head_dim] -> [B, S, heads * head_dim].
+
+        Without `rotary` positions are the architecture's own affair.
+        """
         past = [self._cache("input", names.past(layer, part), shape) for part in names.PARTS]
         present = [self._cache("output", names.present(layer, part), shape) for part in names.PARTS]
         name = f"layers.{layer}/attention"
+        # The operator takes queries, keys and values in one tensor where nothing is done to them.
+        heads = [packed, "", ""] if norms is None else self._normed(packed, shape, norms, name)
+        scale: dict[str, Attribute] = {} if shape.scale is None else {"scale": shape.scale}
         return self._graph.node(
             "GroupQueryAttention",
-            [packed, "", "", *past, self._lengths, self._longest, *rotary],
+            [*heads, *past, self._lengths, self._longest, *(rotary or ())],
             name,
             outputs=[name, *present],
             domain=MICROSOFT,
             num_heads=shape.heads,
             kv_num_heads=shape.kv_heads,
             local_window_size=shape.window,
-            do_rotary=1,
+            do_rotary=int(rotary is not None),
             rotary_interleaved=0,
+            **scale,
         )
 
-    def rms_norm(self, x: str, weight: NDArray[np.float32], epsilon: float, name: str) -> str:
+    def learned_positions(self, table: Vector, name: str) -> str:
+        """Each token's row of a table [positions, width]: [B, S, width]."""
+        graph = self._graph
+        one = self._integers(f"{name}.one", 1)
+        count = graph.node("Shape", [self.ids], f"{name}/shape", start=1, end=2)
+        tokens = graph.node("Squeeze", [count], f"{name}/tokens")
+        # 1 - S ... 0: how far each new token is from the row's last, which is at `seqlens_k`.
+        first = graph.node("Sub", [one, tokens], f"{name}/first")
+        steps = graph.node("Range", [first, one, one], f"{name}/steps")
+        last = graph.node("Cast", [self._lengths], f"{name}/last", to=int(TensorProto.INT64))
+        axis = self._integers(f"{name}.axis", [1])
+        column = graph.node("Unsqueeze", [last, axis], f"{name}/column")
+        places = graph.node("Add", [column, steps], f"{name}/places")
+        stored = self.precision.vector(table, f"{name}.weight")
+        return graph.node("Gather", [stored, places], f"{name}/Gather", axis=0)
+
+    def layer_norm(self, x: str, norm: tuple[Vector, Vector], epsilon: float, name: str) -> str:
+        """With scale and shift, arXiv:1607.06450."""
+        return self._graph.node(
+            "LayerNormalization", [x, *self._affine(norm, name)], name, axis=-1, epsilon=epsilon
+        )
+
+    def skip_layer_norm(
+        self, x: str, skip: str, norm: tuple[Vector, Vector], epsilon: float, name: str
+    ) -> tuple[str, str]:
+        """The norm of x + skip, and x + skip itself."""
+        return self._skip(
+            "SkipLayerNormalization", [x, skip, *self._affine(norm, name)], epsilon, name
+        )
+
+    def rms_norm(self, x: str, weight: Vector, epsilon: float, name: str) -> str:
         """arXiv:1910.07467."""
         stored = self.precision.vector(weight, f"{name}.weight")
         return self._graph.node(
@@ -85,25 +146,31 @@ class DecoderGraph:
         )
 
     def skip_rms_norm(
-        self, x: str, skip: str, weight: NDArray[np.float32], epsilon: float, name: str
+        self, x: str, skip: str, weight: Vector, epsilon: float, name: str
     ) -> tuple[str, str]:
         """The norm of x + skip, and x + skip itself."""
         stored = self.precision.vector(weight, f"{name}.weight")
-        residual = f"{name}/residual"
-        self._graph.node(
-            "SkipSimplifiedLayerNormalization",
-            [x, skip, stored],
-            name,
-            outputs=[name, "", "", residual],
-            domain=MICROSOFT,
-            epsilon=epsilon,
-        )
-        return name, residual
+        return self._skip("SkipSimplifiedLayerNormalization", [x, skip, stored], epsilon, name)
 
     def silu_gate(self, gate: str, up: str, name: str) -> str:
         """silu(gate) * up (SwiGLU, arXiv:2002.05202); QuickGelu with alpha 1 is SiLU, fused."""
         opened = self._graph.node("QuickGelu", [gate], f"{name}/silu", domain=MICROSOFT, alpha=1.0)
         return self._graph.node("Mul", [opened, up], f"{name}/gate")
+
+    def gelu_gate(self, gate: str, up: str, name: str) -> str:
+        """gelu(gate) * up (GeGLU, arXiv:2002.05202), as `gelu`."""
+        return self._graph.node("Mul", [self.gelu(gate, name), up], f"{name}/gate")
+
+    def gelu(self, x: str, name: str) -> str:
+        """By the tanh that approximates it (arXiv:1606.08415): gelu_new, gelu_pytorch_tanh."""
+        return self._graph.node("FastGelu", [x], f"{name}/gelu", domain=MICROSOFT)
+
+    def add(self, x: str, y: str, name: str) -> str:
+        return self._graph.node("Add", [x, y], name)
+
+    def scaled(self, x: str, factor: float, name: str) -> str:
+        stored = self.precision.vector(np.array(factor, np.float32), f"{name}.factor")
+        return self._graph.node("Mul", [x, stored], name)
 
     def at_wanted(self, hidden: str, width: int) -> str:
         """[B, S, width] -> [B * K, width]: the head is paid for where logits are asked for."""
@@ -111,10 +178,59 @@ class DecoderGraph:
         shape = self._graph.constant("wanted.shape", np.array([-1, width], np.int64))
         return self._graph.node("Reshape", [found, shape], "wanted/rows")
 
-    def head(self, last: str, weight: NDArray[np.float32], name: str) -> None:
+    def head(self, last: str, weight: Vector, name: str) -> None:
         """[B * K, width] and weight [vocabulary, width] -> the graph's logits."""
         self._graph.output(names.LOGITS, TensorProto.FLOAT, ["rows", weight.shape[0]])
         self.precision.head(last, weight, name, names.LOGITS)
+
+    def _normed(
+        self, packed: str, shape: AttentionShape, norms: HeadNorms, name: str
+    ) -> tuple[str, str, str]:
+        """Queries, keys and values apart, the first two normed head by head.
+
+        GroupQueryAttention has inputs for these norms too; its CPU kernel refuses them.
+        """
+        sizes = self._integers(f"{name}.widths", list(shape.widths))
+        queries, keys, values = (f"{name}/{part}" for part in ("queries", "keys", "values"))
+        self._graph.node(
+            "Split", [packed, sizes], f"{name}/split", outputs=[queries, keys, values], axis=-1
+        )
+        return (
+            self._head_norm(queries, norms.queries, shape, norms.epsilon),
+            self._head_norm(keys, norms.keys, shape, norms.epsilon),
+            values,
+        )
+
+    def _head_norm(self, x: str, weight: Vector, shape: AttentionShape, epsilon: float) -> str:
+        heads = self._integers("heads.shape", [0, 0, -1, shape.head_dim])
+        flat = self._integers("heads.flat", [0, 0, -1])
+        parted = self._graph.node("Reshape", [x, heads], f"{x}/heads")
+        normed = self.rms_norm(parted, weight, epsilon, f"{x}/norm")
+        return self._graph.node("Reshape", [normed, flat], f"{x}/flat")
+
+    def _skip(
+        self, operator: str, inputs: Sequence[str], epsilon: float, name: str
+    ) -> tuple[str, str]:
+        residual = f"{name}/residual"
+        self._graph.node(
+            operator,
+            inputs,
+            name,
+            outputs=[name, "", "", residual],
+            domain=MICROSOFT,
+            epsilon=epsilon,
+        )
+        return name, residual
+
+    def _affine(self, norm: tuple[Vector, Vector], name: str) -> tuple[str, str]:
+        scale, shift = norm
+        return (
+            self.precision.vector(scale, f"{name}.weight"),
+            self.precision.vector(shift, f"{name}.bias"),
+        )
+
+    def _integers(self, name: str, value: int | list[int]) -> str:
+        return self._graph.constant(name, np.array(value, np.int64))
 
     def _cache(self, direction: str, name: str, shape: AttentionShape) -> str:
         declare = self._graph.input if direction == "input" else self._graph.output

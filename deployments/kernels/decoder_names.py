@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 # Counted up by whoever changes what any decoder writer writes: old builds are built again.
 BUILD_VERSION = 2
 
@@ -21,3 +23,11 @@ def past(layer: int, part: str) -> str:
 
 def present(layer: int, part: str) -> str:
     return f"present.{layer}.{part}"
+
+
+class Graph(StrEnum):
+    """Which build of a model a run uses; all of them fill one KV pool."""
+
+    DECODE = "decode"  # the model as it is served
+    PREFILL = "prefill"  # reads prompts; may be of another precision
+    DRAFT = "draft"  # guesses tokens that DECODE then checks

@@ -7,6 +7,7 @@ rows; requests, sampling and scheduling are `deployments/text`'s.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 
 from bestiary.errors import KernelError
 from deployments.kernels import decoder_names as names
+from deployments.kernels.decoder_names import Graph
 from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
 
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
 
-BindingKey = tuple[int, int, int, int]  # first row, rows, new tokens per row, wanted logits per row
+# Graph, first row, rows, new tokens per row, wanted logits per row.
+BindingKey = tuple[Graph, int, int, int, int]
 
 
 def pool_shape(session: ort.InferenceSession, slots: int, max_length: int) -> PoolShape:
@@ -48,23 +51,22 @@ class _Binding:
 class DecoderSession:
     """Runs token ids against rows of a KV pool. Not thread-safe: one thread calls it.
 
-    `prefill` is a second graph of the same model for runs of several tokens, in a
-    precision that reads prompts faster; both fill one pool.
+    `others` are further builds of the same model that fill the same pool; where there
+    is none for a `Graph`, the one that decodes does its work.
     """
 
     def __init__(
         self,
         session: ort.InferenceSession,
         pool: KvPool,
-        prefill: ort.InferenceSession | None = None,
+        others: Mapping[Graph, ort.InferenceSession] | None = None,
     ) -> None:
         self.slots = pool.shape.slots
         self.max_length = pool.shape.max_length
         self.vocabulary: int = next(
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
-        self._session = session
-        self._prefill = prefill or session
+        self._sessions = {graph: session for graph in Graph} | dict(others or {})
         self._pool = pool
         self._logits = np.zeros((self.slots, self.vocabulary), np.float32)
         self._bindings: OrderedDict[BindingKey, _Binding] = OrderedDict()
@@ -79,6 +81,7 @@ class DecoderSession:
         first_row: int,
         token_ids: NDArray[np.int64],
         past: NDArray[np.int32],
+        graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
     ) -> NDArray[np.float32]:
@@ -91,7 +94,7 @@ class DecoderSession:
         """
         rows, tokens = token_ids.shape
         self._check(first_row, rows, tokens, past)
-        binding = self._binding((first_row, rows, tokens, tokens if every else 1))
+        binding = self._binding((graph, first_row, rows, tokens, tokens if every else 1))
         binding.token_ids[...] = token_ids
         np.add(past, tokens - 1, out=binding.lengths)
         binding.longest[...] = binding.lengths.max() + 1
@@ -127,8 +130,8 @@ class DecoderSession:
         self._bindings.move_to_end(key)
         return found
 
-    def _bind(self, first_row: int, rows: int, tokens: int, wanted: int) -> _Binding:
-        session = self._prefill if tokens > 1 else self._session
+    def _bind(self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int) -> _Binding:
+        session = self._sessions[graph]
         binding = _Binding(
             session=session,
             bound=session.io_binding(),

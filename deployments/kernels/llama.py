@@ -1,7 +1,8 @@
-"""Llama-class decoders: Llama, SmolLM2, Qwen2; RMS norm, rotary, SwiGLU, grouped queries.
+"""Llama-class decoders: Llama, SmolLM2, Qwen2, Qwen3, Mistral.
 
-Llama 2, arXiv:2307.09288; Qwen2, arXiv:2407.10671. Writes layers through
-`DecoderGraph`; knows no operator and no precision.
+They share RMS norms, rotary positions, SwiGLU and grouped queries. Llama 2,
+arXiv:2307.09288; Qwen2, arXiv:2407.10671; Qwen3, arXiv:2505.09388; Mistral,
+arXiv:2310.06825. Writes layers through `DecoderGraph`; knows no operator and no precision.
 """
 
 from __future__ import annotations
@@ -9,41 +10,70 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bestiary.errors import KernelError
 from deployments.kernels.checkpoint import Checkpoint, Config
-from deployments.kernels.decoder_graph import AttentionShape, DecoderGraph
+from deployments.kernels.decoder_graph import (
+    AttentionShape,
+    DecoderGraph,
+    HeadNorms,
+    Rotary,
+    Vector,
+)
 from deployments.kernels.rotary import rotary_tables
+from deployments.kernels.windows import Windows, no_windows, same_windows, windows_by_layer
 
 EMBEDDING = "model.embed_tokens"
+QWEN_WINDOW_LAYERS = 28  # transformers' default of max_window_layers
 
 
 @dataclass(frozen=True, slots=True)
 class LlamaShape:
     """What `config.json` says of one model."""
 
-    layers: int
     epsilon: float
     tied: bool  # the head is the embedding table
-    attention: AttentionShape
+    head_dim: int
+    attention: tuple[AttentionShape, ...]  # of each layer
 
 
 def write_llama(checkpoint: Checkpoint, graph: DecoderGraph, positions: int) -> None:
-    """Writes LlamaForCausalLM or Qwen2ForCausalLM; biases are written where tensors have them."""
-    shape = _read_shape(checkpoint.config)
-    tables = rotary_tables(checkpoint.config, shape.attention.head_dim, positions)
+    """Writes LlamaForCausalLM."""
+    _write(checkpoint, graph, positions, no_windows(checkpoint.config))
+
+
+def write_qwen(checkpoint: Checkpoint, graph: DecoderGraph, positions: int) -> None:
+    """Writes Qwen2ForCausalLM and Qwen3ForCausalLM, whose last layers may have a window."""
+    config = checkpoint.config
+    if config.flag("use_sliding_window", False):
+        first = config.integer("max_window_layers", QWEN_WINDOW_LAYERS)
+        windows = windows_by_layer(config, lambda layer: layer >= first)
+    else:
+        windows = no_windows(config)
+    _write(checkpoint, graph, positions, windows)
+
+
+def write_mistral(checkpoint: Checkpoint, graph: DecoderGraph, positions: int) -> None:
+    """Writes MistralForCausalLM, whose layers all have one window or none."""
+    _write(checkpoint, graph, positions, same_windows(checkpoint.config))
+
+
+def _write(checkpoint: Checkpoint, graph: DecoderGraph, positions: int, windows: Windows) -> None:
+    """Biases and norms of heads are written where the checkpoint has tensors for them."""
+    shape = _read_shape(checkpoint.config, windows)
+    tables = rotary_tables(checkpoint.config, shape.head_dim, positions)
     rotary = graph.rotary("rotary", *tables)
     table = checkpoint.tensor(f"{EMBEDDING}.weight")
     hidden = graph.precision.embedding(graph.ids, table, EMBEDDING)
     normed = graph.rms_norm(hidden, *_norm(checkpoint, shape, _input_norm(0)))
-    for layer in range(shape.layers):
+    layers = len(shape.attention)
+    for layer in range(layers):
         attended = _attention(checkpoint, graph, shape, layer, normed, rotary)
         normed, hidden = graph.skip_rms_norm(
             attended, hidden, *_norm(checkpoint, shape, f"model.layers.{layer}.post_attention")
         )
         passed = _gated_mlp(checkpoint, graph, layer, normed)
-        following = _input_norm(layer + 1) if layer + 1 < shape.layers else "model.norm"
+        following = _input_norm(layer + 1) if layer + 1 < layers else "model.norm"
         normed, hidden = graph.skip_rms_norm(passed, hidden, *_norm(checkpoint, shape, following))
     last = graph.at_wanted(normed, table.shape[1])
     if shape.tied:
@@ -58,7 +88,7 @@ def _attention(
     shape: LlamaShape,
     layer: int,
     x: str,
-    rotary: tuple[str, str],
+    rotary: Rotary,
 ) -> str:
     prefix = f"model.layers.{layer}.self_attn"
     names = [f"{prefix}.{part}_proj" for part in "qkv"]
@@ -66,7 +96,8 @@ def _attention(
     packed = graph.precision.linear(
         x, _stacked(checkpoint, names), _stacked_bias(checkpoint, names), f"{prefix}.qkv_proj"
     )
-    attended = graph.attention(layer, packed, shape.attention, rotary)
+    norms = _head_norms(checkpoint, prefix, shape.epsilon)
+    attended = graph.attention(layer, packed, shape.attention[layer], rotary, norms)
     return _linear(checkpoint, graph, attended, f"{prefix}.o_proj")
 
 
@@ -83,40 +114,42 @@ def _linear(checkpoint: Checkpoint, graph: DecoderGraph, x: str, name: str) -> s
     )
 
 
-def _stacked(checkpoint: Checkpoint, names: list[str]) -> NDArray[np.float32]:
+def _stacked(checkpoint: Checkpoint, names: list[str]) -> Vector:
     return np.concatenate([checkpoint.tensor(f"{name}.weight") for name in names])
 
 
-def _stacked_bias(checkpoint: Checkpoint, names: list[str]) -> NDArray[np.float32] | None:
+def _stacked_bias(checkpoint: Checkpoint, names: list[str]) -> Vector | None:
     if f"{names[0]}.bias" not in checkpoint:
         return None
     return np.concatenate([checkpoint.tensor(f"{name}.bias") for name in names])
+
+
+def _head_norms(checkpoint: Checkpoint, prefix: str, epsilon: float) -> HeadNorms | None:
+    """Qwen3's."""
+    if f"{prefix}.q_norm.weight" not in checkpoint:
+        return None
+    queries, keys = (checkpoint.tensor(f"{prefix}.{part}_norm.weight") for part in "qk")
+    return HeadNorms(queries, keys, epsilon)
 
 
 def _input_norm(layer: int) -> str:
     return f"model.layers.{layer}.input"
 
 
-def _norm(
-    checkpoint: Checkpoint, shape: LlamaShape, name: str
-) -> tuple[NDArray[np.float32], float, str]:
+def _norm(checkpoint: Checkpoint, shape: LlamaShape, name: str) -> tuple[Vector, float, str]:
     full = name if name == "model.norm" else f"{name}_layernorm"
     return checkpoint.tensor(f"{full}.weight"), shape.epsilon, full
 
 
-def _read_shape(config: Config) -> LlamaShape:
+def _read_shape(config: Config, windows: Windows) -> LlamaShape:
     if config.text("hidden_act", "silu") != "silu":
         raise KernelError(f"activation {config.text('hidden_act')!r} is not SiLU")
-    if config.flag("use_sliding_window", False):
-        raise KernelError("a sliding window over a part of the layers is not supported")
     heads = config.integer("num_attention_heads")
+    kv_heads = config.integer("num_key_value_heads", heads)
+    head_dim = config.integer("head_dim", config.integer("hidden_size") // heads)
     return LlamaShape(
-        layers=config.integer("num_hidden_layers"),
         epsilon=config.number("rms_norm_eps"),
         tied=config.flag("tie_word_embeddings", False),
-        attention=AttentionShape(
-            heads=heads,
-            kv_heads=config.integer("num_key_value_heads", heads),
-            head_dim=config.integer("head_dim", config.integer("hidden_size") // heads),
-        ),
+        head_dim=head_dim,
+        attention=tuple(AttentionShape(heads, kv_heads, head_dim, window) for window in windows),
     )

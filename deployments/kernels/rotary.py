@@ -18,18 +18,25 @@ from deployments.kernels.checkpoint import Config
 DEFAULT_THETA = 10_000.0
 
 Frequencies = NDArray[np.float64]
+Tables = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def rotary_tables(
-    config: Config, head_dim: int, positions: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines and sines, each float32 [positions, head_dim / 2].
+def rotary_tables(config: Config, head_dim: int, positions: int) -> Tables:
+    """The tables of a model that turns all its layers alike.
 
     Raises KernelError for a scaling that is not known.
     """
     # transformers 5 writes `rope_parameters`; 4 wrote `rope_theta` beside `rope_scaling`.
     section = config.section("rope_parameters") or config.section("rope_scaling")
     theta = config.number("rope_theta", DEFAULT_THETA)
+    return scaled_tables(section, theta, head_dim, positions)
+
+
+def scaled_tables(section: Config | None, theta: float, head_dim: int, positions: int) -> Tables:
+    """Cosines and sines, each float32 [positions, head_dim / 2], as one section says.
+
+    `theta` where the section names none. Raises KernelError for a scaling that is not known.
+    """
     kind = "default"
     if section is not None:
         theta = section.number("rope_theta", theta)
@@ -38,10 +45,11 @@ def rotary_tables(
             raise KernelError("rotary embedding over a part of each head is not supported")
     if kind not in SCALINGS:
         raise KernelError(f"no rope type {kind!r}; known: {', '.join(SCALINGS)}")
-    plain = theta ** -(np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
-    scaled = SCALINGS[kind](plain, section or config)
+    frequencies = theta ** -(np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+    if section is not None:
+        frequencies = SCALINGS[kind](frequencies, section)
     # torch multiplies in float32; so do we, or late positions differ from it.
-    angles = np.outer(np.arange(positions, dtype=np.float32), scaled.astype(np.float32))
+    angles = np.outer(np.arange(positions, dtype=np.float32), frequencies.astype(np.float32))
     return np.cos(angles), np.sin(angles)
 
 

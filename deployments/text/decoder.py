@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.kernels.decoder_names import Graph
+
 KvTokens = NDArray[np.generic]  # [caches, kv_heads, tokens, head_dim], on the host
 
 
@@ -33,6 +35,7 @@ class Decoder(Protocol):
         first_row: int,
         token_ids: NDArray[np.int64],
         past: NDArray[np.int32],
+        graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
     ) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Continuous batching: every step computes at most one prompt chunk, then one token of every row.
+"""Continuous batching: every step computes some prompt tokens, then the next of every row.
 
 Token ids and rows; no HTTP, no Ray, no threads (`loop.py` has the thread). A fault
 in a step ends the requests it touched with EngineFailure and nobody else's.
@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.errors import BestiaryError, DeadlineExceeded, EngineFailure
-from bestiary.schemas.replica import ReplicaLoad
+from bestiary.errors import BestiaryError, DeadlineExceeded, EngineFailure, Overloaded
+from bestiary.schemas.replica import ReplicaLoad, TextCounts
 from bestiary.schemas.text import TextChunk
+from deployments.kernels.decoder_names import Graph
 from deployments.text.decoder import Decoder
 from deployments.text.detokenizer import DecodesIds
 from deployments.text.generation import ComputedPrompt, Generation, Ticket
+from deployments.text.prefix_cache import PrefixCache
 from deployments.text.prepared import PreparedRequest
 from deployments.text.rows import Occupant, Rows
 from deployments.text.sampling import BROKEN, choose
-from deployments.text.scheduler import Chunk, Scheduler
+from deployments.text.scheduler import Prefill, Scheduler
 from deployments.text.sequence import Sequence
+from deployments.text.speculation import Draft, Drafter, RowSpeculation, Speculation
+from deployments.text.step_costs import StepCosts
+from deployments.text.swap import SwapSpace
 from deployments.text.throughput import Throughput
 
 log = logging.getLogger(__name__)
@@ -40,6 +45,20 @@ class StepResult:
     finished: int = 0  # sequences that ended by themselves
 
 
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How much of what; see `bestiary.profile.models.TextEngine`. Bytes, not megabytes."""
+
+    prefill_chunk: int
+    max_waiting: int
+    prefix_cache_bytes: int = 0
+    swap_bytes: int = 0
+    speculate: int = 0
+    # Whether a run of several tokens gives the logits of as many runs of one. Where
+    # activations are quantised it does not: attention's last bits turn roundings.
+    checks_are_exact: bool = True
+
+
 class Engine:
     """One thread calls it. `clock` gives seconds and is the one that deadlines are on."""
 
@@ -48,26 +67,44 @@ class Engine:
         decoder: Decoder,
         tokenizer: DecodesIds,
         end_ids: Collection[int],
-        scheduler: Scheduler,
+        options: EngineOptions,
         clock: Callable[[], float] = time.monotonic,
+        drafter: Drafter | None = None,
     ) -> None:
         self._decoder = decoder
         self._tokenizer = tokenizer
         self._end_ids = end_ids
-        self._scheduler = scheduler
+        self._prefill_chunk = options.prefill_chunk
         self._clock = clock
+        self._scheduler = Scheduler(decoder.slots, options.max_waiting)
         self._rows = Rows(decoder)
+        self._swap = SwapSpace(decoder, options.swap_bytes)
+        self._prefixes = PrefixCache(decoder, options.prefix_cache_bytes)
+        self._costs = StepCosts()
+        self._speculation = Speculation(options.speculate, self._costs, drafter)
         self._generations: dict[Ticket, Generation] = {}
         self._throughput = Throughput()
+        self._preemptions = 0
+        self._checks_are_exact = options.checks_are_exact
+        self._rows_stay = False  # while runs and rows have to keep to each other
 
     @property
     def idle(self) -> bool:
         return not self._generations
 
+    @property
+    def holds_nothing(self) -> bool:
+        """No row, no place in a queue, no swapped KV. What an idle engine must be."""
+        return not len(self._rows) and self._scheduler.idle and self._swap.bytes == 0
+
     def submit(self, ticket: Ticket, request: PreparedRequest) -> None:
-        """Raises Overloaded where the queue is full."""
-        generation = Generation.of(ticket, request, self._tokenizer, self._end_ids, self._clock())
-        self._scheduler.add(generation, retry_after_s=max(1.0, self._queue_wait_s()))
+        """Raises Overloaded where the queue is full, or too long for the request's deadline."""
+        now, wait_s = self._clock(), self._queue_wait_s()
+        if now <= request.deadline_s < now + wait_s:
+            message = f"the queue's wait of about {wait_s:.1f} s is over the request's deadline"
+            raise Overloaded(message, wait_s)
+        generation = Generation.of(ticket, request, self._tokenizer, self._end_ids, now)
+        self._scheduler.add(generation, retry_after_s=max(1.0, wait_s))
         self._generations[ticket] = generation
 
     def cancel(self, ticket: Ticket) -> None:
@@ -81,6 +118,8 @@ class Engine:
         begun_s = self._clock()
         result = StepResult()
         self._drop_overdue(begun_s, result)
+        self._preempt(result)
+        self._bring_back(result)
         self._fork(result)
         self._prefill(result)
         self._decode(result)
@@ -91,7 +130,7 @@ class Engine:
         waiting = self._scheduler.waiting
         prefilling = self._scheduler.prefilling
         tokens = sum(occupant.sequence.past for occupant in self._rows)
-        tokens += prefilling.computed if prefilling is not None else 0
+        tokens += prefilling.done if prefilling is not None else 0
         return ReplicaLoad(
             running=len(self._generations) - waiting,
             waiting=waiting,
@@ -100,15 +139,24 @@ class Engine:
             queue_wait_s=self._queue_wait_s(),
         )
 
+    def counts(self) -> TextCounts:
+        return TextCounts(
+            prefix_cache_queries=self._prefixes.counts.queried,
+            prefix_cache_hits=self._prefixes.counts.hit,
+            drafted_tokens=self._speculation.drafted,
+            accepted_tokens=self._speculation.accepted,
+            preemptions=self._preemptions,
+        )
+
     def _queue_wait_s(self) -> float:
+        prefill = self._scheduler.prefilling
         held = self._scheduler.held()
-        prompts = (len(one.request.prompt) - one.computed for one in held)
-        taken = len(self._rows) + (self._scheduler.prefilling is not None)
+        prompts = sum(len(one.request.prompt) for one in held) - (prefill.done if prefill else 0)
+        taken = len(self._rows) + (prefill is not None)
         unstarted = sum(len(one.sequences) - one.started for one in held)
-        if self._scheduler.prefilling is not None:
-            unstarted -= 1  # its first candidate has a row already
+        unstarted += self._scheduler.suspended - (prefill is not None)  # that one has a row
         rows_short = taken + unstarted + 1 - self._decoder.slots
-        return self._throughput.wait_s(rows_short, sum(prompts))
+        return self._throughput.wait_s(rows_short, max(0, prompts))
 
     def _drop_overdue(self, now: float, result: StepResult) -> None:
         overdue = [one for one in self._generations.values() if now > one.request.deadline_s]
@@ -117,37 +165,94 @@ class Engine:
             message = f"the request's deadline passed after {waited:.1f} s"
             self._fail(generation, DeadlineExceeded(message), result)
 
+    def _preempt(self, result: StepResult) -> None:
+        """Takes the row of a batch sequence where an interactive request has none."""
+        row = self._scheduler.victim(self._rows)
+        if row is None:
+            return
+        occupant = self._rows[row]
+        with self._blaming([occupant.generation], "giving way", result):
+            self._scheduler.suspend(self._swap.take_out(row, occupant))
+            self._rows.leave([occupant])
+            self._preemptions += 1
+
+    def _bring_back(self, result: StepResult) -> None:
+        """Gives rows to sequences that gave way and whose KV was kept."""
+        while suspended := self._scheduler.next_back(len(self._rows)):
+            with self._blaming([suspended.occupant.generation], "coming back", result):
+                row = self._free_row()
+                self._swap.put_back(row, suspended)
+                self._rows.join(suspended.occupant, row)
+
     def _fork(self, result: StepResult) -> None:
         """Starts candidates whose prompt another candidate of their request has computed."""
         while generation := self._scheduler.next_fork(len(self._rows)):
             with self._blaming([generation], "starting a candidate", result):
                 assert generation.prompt is not None
-                self._decoder.copy_in(self._rows.next, 0, generation.prompt.tokens)
-                self._start(generation, self._rows.next, generation.prompt.logits.copy(), result)
+                row = self._free_row()
+                self._decoder.copy_in(row, 0, generation.prompt.tokens)
+                self._start(generation, row, generation.prompt.logits.copy(), result)
             self._scheduler.forked()
 
-    def _prefill(self, result: StepResult) -> None:
-        chunk = self._scheduler.next_chunk(len(self._rows))
-        if chunk is None:
-            return
-        begun_s = self._clock()
-        if chunk.generation.scheduled_s is None:
-            chunk.generation.scheduled_s = begun_s
-        with self._blaming([chunk.generation], "computing a prompt", result):
-            self._run_chunk(chunk, result)
-        self._throughput.prefilled(chunk.stop - chunk.start, self._clock() - begun_s)
+    def _free_row(self) -> int:
+        """The next decoding row; a prompt that is being computed there moves up."""
+        prefill = self._scheduler.prefilling
+        if prefill is not None and prefill.row == self._rows.next:
+            self._decoder.move_row(prefill.row, prefill.row + 1, prefill.done)
+            prefill.row += 1
+        return self._rows.next
 
-    def _run_chunk(self, chunk: Chunk, result: StepResult) -> None:
-        generation = chunk.generation
-        tokens = generation.request.prompt[None, chunk.start : chunk.stop]
-        logits = self._decoder.run(chunk.row, tokens, np.array([chunk.start], np.int32))
-        generation.computed = chunk.stop
-        if not chunk.completes_prompt:
+    def _prefill(self, result: StepResult) -> None:
+        """Computes prompts, in chunks, until the step's budget of tokens is used."""
+        budget = self._costs.chunk(len(self._rows), self._prefill_chunk)
+        while budget > 0:
+            found = self._scheduler.next_prefill(len(self._rows))
+            if found is None:
+                return
+            prefill, begins = found
+            computed = 0
+            with self._blaming([prefill.generation], "computing a prompt", result):
+                if begins:
+                    self._begin(prefill)
+                computed = self._run_chunk(prefill, budget, result)
+            budget -= max(1, computed)
+
+    def _begin(self, prefill: Prefill) -> None:
+        """Whatever of the prompt is known already is copied, not computed."""
+        generation = prefill.generation
+        if generation.scheduled_s is None:
+            generation.scheduled_s = self._clock()
+        prefill.done = self._prefixes.load(prefill.row, prefill.tokens)
+        if prefill.resumes is None:
+            for sequence in generation.sequences:
+                sequence.cached = prefill.done
+
+    def _run_chunk(self, prefill: Prefill, budget: int, result: StepResult) -> int:
+        """How many tokens were computed."""
+        begun_s = self._clock()
+        start, stop = prefill.done, prefill.next_stop(budget)
+        tokens = prefill.tokens[None, start:stop]
+        past = np.array([start], np.int32)
+        logits = self._decoder.run(prefill.row, tokens, past, Graph.PREFILL)
+        prefill.done = stop
+        if stop == len(prefill.tokens):
+            self._complete(prefill, logits, result)
+        seconds = self._clock() - begun_s
+        self._costs.prefilled(stop - start, seconds)
+        self._throughput.prefilled(stop - start, seconds)
+        return stop - start
+
+    def _complete(self, prefill: Prefill, logits: NDArray[np.float32], result: StepResult) -> None:
+        generation, length = prefill.generation, len(prefill.tokens)
+        if prefill.resumes is not None:
+            self._rows.join(prefill.resumes, prefill.row)
+            self._scheduler.prefilled()
             return
+        self._prefixes.store(prefill.row, prefill.tokens)
         if len(generation.sequences) > 1:
-            computed = self._decoder.copy_out(chunk.row, 0, chunk.stop)
+            computed = self._decoder.copy_out(prefill.row, 0, length)
             generation.prompt = ComputedPrompt(computed, logits.copy())
-        self._start(generation, chunk.row, logits, result)
+        self._start(generation, prefill.row, logits, result)
         self._scheduler.prefilled()
 
     def _start(
@@ -162,24 +267,86 @@ class Engine:
         (token,) = choose(logits, [sequence.sampler])
         self._accept(generation, sequence, token, result)
         if sequence.finish is None and generation.ticket in self._generations:
-            self._rows.join(Occupant(generation, sequence), row)
+            tokens = [*generation.request.prompt.tolist(), token]
+            self._rows.join(Occupant(generation, sequence, RowSpeculation(tokens)), row)
 
     def _decode(self, result: StepResult) -> None:
-        occupants = list(self._rows)
-        if not occupants:
+        """One token of every row; several where a draft is right."""
+        rows = len(self._rows)
+        if rows == 0:
             return
+        self._rows_stay = True
+        drafts = self._drafts(rows)
+        for first, last in _stretches(rows, drafts):
+            self._decode_rows(first, last, result)
+        for row, (draft, drafting_s) in drafts.items():
+            self._check(row, draft, drafting_s, rows, result)
+        self._rows_stay = False
+        self._clear_rows()
+
+    def _drafts(self, rows: int) -> dict[int, tuple[Draft, float]]:
+        """By row: what was guessed, and how long guessing took."""
+        if self._speculation.off:
+            return {}
+        found: dict[int, tuple[Draft, float]] = {}
+        for row, occupant in enumerate(self._rows):
+            if occupant.generation.request.reproducible and not self._checks_are_exact:
+                continue
+            begun_s = self._clock()
+            past = occupant.sequence.past
+            room = min(occupant.sequence.left - 1, self._decoder.max_length - past - 1)
+            draft = self._speculation.draft(row, occupant.speculation, past, room, rows)
+            if draft is not None:
+                found[row] = draft, self._clock() - begun_s
+        return found
+
+    def _decode_rows(self, first: int, last: int, result: StepResult) -> None:
+        """The rows `first..last`, without `last`, in one run."""
+        occupants = [self._rows[row] for row in range(first, last)]
         with self._blaming([one.generation for one in occupants], "decoding", result):
+            begun_s = self._clock()
             sequences = [one.sequence for one in occupants]
-            last = np.array([[one.last_token] for one in sequences], np.int64)
+            tokens = np.array([[one.last_token] for one in sequences], np.int64)
             past = np.array([one.past for one in sequences], np.int32)
-            logits = self._decoder.run(0, last, past)
-            tokens = choose(logits, [one.sampler for one in sequences])
-            for sequence in sequences:
-                sequence.past += 1
-            for occupant, token in zip(occupants, tokens, strict=True):
-                if occupant.generation.ticket in self._generations:
-                    self._accept(occupant.generation, occupant.sequence, token, result)
-            self._rows.leave([one for one in self._rows if one.sequence.finish is not None])
+            logits = self._decoder.run(first, tokens, past)
+            chosen = choose(logits, [one.sampler for one in sequences])
+            for occupant, token in zip(occupants, chosen, strict=True):
+                self._take(occupant, token, result)
+            if last - first == len(self._rows):
+                self._costs.decoded(last - first, self._clock() - begun_s)
+
+    def _check(
+        self, row: int, draft: Draft, drafting_s: float, rows: int, result: StepResult
+    ) -> None:
+        """Chooses along a draft for as long as the choices are what it guessed, and one more."""
+        occupant = self._rows[row]
+        sequence = occupant.sequence
+        if self._is_gone(occupant.generation):
+            return
+        with self._blaming([occupant.generation], "checking a draft", result):
+            begun_s = self._clock()
+            tokens = np.array([[sequence.last_token, *draft.tokens]], np.int64)
+            past = np.array([sequence.past], np.int32)
+            logits = self._decoder.run(row, tokens, past, every=True)
+            accepted = 0
+            for position, guess in enumerate((*draft.tokens, None)):
+                (token,) = choose(logits[position : position + 1], [sequence.sampler])
+                self._take(occupant, token, result)
+                ended = sequence.finish is not None or self._is_gone(occupant.generation)
+                if ended or token != guess:
+                    break
+                accepted += 1
+            seconds = self._clock() - begun_s + drafting_s
+            self._costs.checked(draft.source, len(draft.tokens) + 1, seconds)
+            self._speculation.checked(occupant.speculation, draft, accepted, rows)
+
+    def _take(self, occupant: Occupant, token: int, result: StepResult) -> None:
+        """A decoding row's next token; the one before it is in the KV row now."""
+        if self._is_gone(occupant.generation):
+            return
+        occupant.sequence.past += 1
+        occupant.speculation.append(token)
+        self._accept(occupant.generation, occupant.sequence, token, result)
 
     def _accept(
         self, generation: Generation, sequence: Sequence, token: int, result: StepResult
@@ -189,6 +356,7 @@ class Engine:
             self._fail(generation, failure, result)
             return
         with self._blaming([generation], "writing text", result):
+            self._scheduler.charge(generation, generated_tokens=1)
             chunks = generation.accept(sequence, token, self._clock())
             if chunks:
                 result.chunks.setdefault(generation.ticket, []).extend(chunks)
@@ -209,14 +377,39 @@ class Engine:
                 failure = EngineFailure(f"{what} failed: {type(error).__name__}")
                 self._fail(generation, failure, result)
 
+    def _is_gone(self, generation: Generation) -> bool:
+        return generation.ticket not in self._generations
+
     def _fail(self, generation: Generation, error: BestiaryError, result: StepResult) -> None:
-        if generation.ticket in self._generations:
+        if not self._is_gone(generation):
             result.errors[generation.ticket] = error
             self._forget(generation)
 
     def _forget(self, generation: Generation) -> None:
-        """Gives back its rows, its place in the queue and its copy of the prompt's KV."""
+        """Gives back its rows, its place in the queue and its copies of KV."""
         del self._generations[generation.ticket]
-        self._scheduler.remove(generation)
+        for suspended in self._scheduler.remove(generation):
+            self._swap.forget(suspended)
         generation.prompt = None
-        self._rows.leave([one for one in self._rows if one.generation is generation])
+        if not self._rows_stay:
+            self._clear_rows()
+
+    def _clear_rows(self) -> None:
+        """Frees the rows of sequences that ended and of requests that are gone."""
+        self._rows.leave(
+            [
+                one
+                for one in self._rows
+                if one.sequence.finish is not None or self._is_gone(one.generation)
+            ]
+        )
+
+
+def _stretches(rows: int, apart: Container[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring rows without those that are `apart`: the first, and one past the last."""
+    first = 0
+    for row in range(rows + 1):
+        if row == rows or row in apart:
+            if row > first:
+                yield first, row
+            first = row + 1

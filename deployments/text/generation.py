@@ -41,7 +41,6 @@ class Generation:
     submitted_s: float
     scheduled_s: float | None = None
     first_token_s: float | None = None
-    computed: int = 0  # prompt tokens in the KV row
     prompt: ComputedPrompt | None = None  # only while candidates wait for a row
     started: int = 0  # candidates that have had a row
     _finished: int = field(default=0)

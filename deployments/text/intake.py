@@ -1,6 +1,7 @@
 """A typed request -> a request that the engine can run, or the reason why it cannot.
 
-Renders, tokenises, checks lengths and resolves defaults. Knows no rows, no threads.
+Renders, tokenises, checks lengths, compiles constraints and resolves defaults. Knows
+no rows, no threads.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.errors import ContextOverflow, InvalidRequest
-from bestiary.schemas.text import ChatMessage, CountTokensRequest, TextRequest
+from bestiary.schemas.text import ChatMessage, CountTokensRequest, TextRequest, Tool
+from deployments.text.detokenizer import Detokenizer
+from deployments.text.logprobs import PromptLogprobs
+from deployments.text.obligations import Obligations
 from deployments.text.prepared import PreparedRequest
 from deployments.text.prompts import ChatTemplate
 from deployments.text.randomness import random_seed
+from deployments.text.sampling import is_greedy
 from deployments.text.tokenizer import TextTokenizer
 
 LONGEST_WAIT_S = 600.0  # for requests that name no deadline
@@ -27,11 +32,13 @@ class Intake:
         template: ChatTemplate | None,
         context: int,
         vocabulary: int,
+        obligations: Obligations | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._template = template
         self._context = context
         self._vocabulary = vocabulary
+        self._obligations = obligations or Obligations(None)
 
     def prepare(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
         """Raises InvalidRequest and ContextOverflow."""
@@ -40,10 +47,12 @@ class Intake:
         if not ids:
             raise InvalidRequest("the prompt is empty", param)
         max_tokens = self._fitting(len(ids), request.sampling.max_tokens, param)
+        prompt = self._in_vocabulary(ids)
+        self._check_biases(request.sampling.logit_bias)
         seed = request.sampling.seed
         echo = (self._tokenizer.decode(ids) if text is None else text) if request.echo else ""
         return PreparedRequest(
-            prompt=self._in_vocabulary(ids),
+            prompt=prompt,
             sampling=request.sampling,
             max_tokens=max_tokens,
             seed=random_seed() if seed is None else seed,
@@ -51,7 +60,19 @@ class Intake:
             arrived_s=arrived_s,
             deadline_s=arrived_s + (request.deadline_s or LONGEST_WAIT_S),
             echo=echo,
+            priority=request.priority,
+            tenant=request.tenant,
+            reproducible=seed is not None or is_greedy(request.sampling),
+            grammar=self._obligations.grammar(request),
+            spells=None if request.sampling.logprobs is None else self._tokenizer,
+            prompt_logprobs=self._prompt_logprobs(request, prompt),
+            ranked=request.ranked,
+            tools=self._obligations.tool_reading(request),
         )
+
+    def close(self) -> None:
+        """Ends the thread that works for constraints."""
+        self._obligations.close()
 
     def count(self, request: CountTokensRequest) -> tuple[int, ...]:
         """The prompt's token ids as `prepare` would make them; no limit applies."""
@@ -67,19 +88,33 @@ class Intake:
             return None, list(request.token_ids)
         if request.messages is not None:
             # A template writes BOS itself where the model wants one.
-            text = self._render(request.messages)
+            tools = request.tool_use.tools if request.tool_use is not None else ()
+            text = self._render(request.messages, tools)
             return text, self._tokenizer.encode(text, as_prompt=False)
         text = request.text or ""
         return text, self._tokenizer.encode(text, as_prompt=True) if text else []
 
-    def _render(self, messages: tuple[ChatMessage, ...]) -> str:
+    def _render(self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...] = ()) -> str:
         if self._template is None:
             raise InvalidRequest("this model has no chat template: send a text", "messages")
-        return self._template.render(messages)
+        return self._template.render(messages, tools)
+
+    def _prompt_logprobs(
+        self, request: TextRequest, prompt: NDArray[np.int64]
+    ) -> PromptLogprobs | None:
+        """An echo of the prompt brings its logprobs too, where some are asked for."""
+        top = request.sampling.logprobs
+        if not request.echo or top is None:
+            return None
+        detokenizer = Detokenizer(self._tokenizer)
+        characters = [len(detokenizer.push(token)) for token in prompt.tolist()]
+        return PromptLogprobs(prompt, characters, top, self._tokenizer)
 
     def _fitting(self, prompt: int, asked: int | None, param: str) -> int:
         """How many tokens may be generated."""
         room = self._context - prompt
+        if asked == 0 and room == 0:
+            return 0  # only the prompt is asked about
         if room < 1:
             message = (
                 f"the prompt has {prompt} tokens; this model's context is {self._context} tokens, "
@@ -99,6 +134,11 @@ class Intake:
             message = f"token ids must be from 0 to {self._vocabulary - 1}"
             raise InvalidRequest(message, "token_ids")
         return np.array(ids, np.int64)
+
+    def _check_biases(self, biases: dict[int, float]) -> None:
+        if biases and max(biases) >= self._vocabulary:
+            message = f"token ids must be from 0 to {self._vocabulary - 1}"
+            raise InvalidRequest(message, "logit_bias")
 
 
 def _prompt_param(request: TextRequest) -> str:

@@ -12,14 +12,21 @@ from bestiary.profile.applications import ReplicaArgs
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress, Silent
 from deployments.kernels.decoder import build_decoder_once, open_decoder
+from deployments.text.constraints import compiler_of
 from deployments.text.decoder import Decoder
-from deployments.text.engine import Engine
+from deployments.text.engine import Engine, EngineOptions
 from deployments.text.intake import Intake
 from deployments.text.loop import EngineLoop
+from deployments.text.model_drafter import ModelDrafter
+from deployments.text.obligations import Obligations
 from deployments.text.prompts import ChatTemplate
-from deployments.text.scheduler import Scheduler
 from deployments.text.service import TextService
 from deployments.text.tokenizer import TextTokenizer
+from deployments.text.tools.formats import MARKERS, format_named, format_of
+from deployments.text.tools.tool_format import ToolFormat
+
+MIB = 2**20
+FLOAT_PRECISIONS = ("fp32", "fp16", "bf16")  # activations stay floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class OpenModel:
     decoder: Decoder
     tokenizer: TextTokenizer
     template: ChatTemplate | None
+    obligations: Obligations
 
 
 def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> InstalledModel:
@@ -47,11 +55,13 @@ def open_model(args: ReplicaArgs, home: Path) -> OpenModel:
     Raises GardenError, CardNotInstalled and KernelError.
     """
     model = Garden(home).install(args.card.id)
-    tokenizer = TextTokenizer.from_folder(model.path)
+    tokenizer = TextTokenizer.from_folder(model.path, visible=MARKERS)
     decoder = open_decoder(model, engine_options(args), args.resources.threads, home, Silent())
     source = model.chat_template
     template = None if source is None else ChatTemplate(source, tokenizer.special_tokens)
-    return OpenModel(decoder, tokenizer, template)
+    grammars = compiler_of(tokenizer.serialized(), decoder.vocabulary, tokenizer.end_ids)
+    obligations = Obligations(grammars, _tool_format(args, template, source), tokenizer.id_of)
+    return OpenModel(decoder, tokenizer, template, obligations)
 
 
 async def open_service(args: ReplicaArgs, home: Path) -> TextService:
@@ -64,10 +74,29 @@ def start_service(model: OpenModel, args: ReplicaArgs) -> TextService:
     """Starts the engine's thread."""
     decoder, tokenizer = model.decoder, model.tokenizer
     waiting = args.queue.max_ongoing_requests
-    scheduler = Scheduler(decoder.slots, engine_options(args).prefill_chunk, waiting)
-    engine = Engine(decoder, tokenizer, tokenizer.end_ids, scheduler)
-    intake = Intake(tokenizer, model.template, decoder.max_length, decoder.vocabulary)
+    text = engine_options(args)
+    options = EngineOptions(
+        prefill_chunk=text.prefill_chunk,
+        max_waiting=waiting,
+        prefix_cache_bytes=text.prefix_cache_mb * MIB,
+        swap_bytes=text.swap_mb * MIB,
+        speculate=text.speculate,
+        checks_are_exact=text.precision in FLOAT_PRECISIONS,
+    )
+    drafter = None if text.draft_precision is None else ModelDrafter(decoder)
+    engine = Engine(decoder, tokenizer, tokenizer.end_ids, options, drafter=drafter)
+    context, vocabulary = decoder.max_length, decoder.vocabulary
+    intake = Intake(tokenizer, model.template, context, vocabulary, model.obligations)
     return TextService(intake, EngineLoop(engine, waiting))
+
+
+def _tool_format(
+    args: ReplicaArgs, template: ChatTemplate | None, source: str | None
+) -> ToolFormat:
+    """The card's, where the template speaks of tools at all: else they are told in words."""
+    if args.card.tool_format is not None and template is not None and template.knows_tools:
+        return format_named(args.card.tool_format)
+    return format_of(source)
 
 
 def engine_options(args: ReplicaArgs) -> TextEngine:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.schemas.text import Sampling
+from bestiary.schemas.text import Priority, Sampling
+from deployments.text.constraints import CompiledGrammar
+from deployments.text.logprobs import PromptLogprobs, Spells
+from deployments.text.tools.reader import ToolReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +25,14 @@ class PreparedRequest:
     arrived_s: float  # at the replica
     deadline_s: float  # the request ends with DeadlineExceeded after it
     echo: str = ""  # said before the first token
+    priority: Priority = Priority.INTERACTIVE
+    tenant: str = ""
+    # Greedy, or drawn with the caller's own seed: the same again, to the last bit.
+    reproducible: bool = True
+    grammar: CompiledGrammar | None = None  # what every candidate has to match
+    spells: Spells | None = None  # where `sampling.logprobs` asks for some
+    # Wants the logits of all positions: `note` them as the prompt is computed, whole, as
+    # a prefix that comes from a cache brings no logits.
+    prompt_logprobs: PromptLogprobs | None = None
+    ranked: bool = False  # last chunks carry `cumulative_logprob`
+    tools: ToolReading | None = None  # how calls are read out of the text

@@ -13,14 +13,21 @@ from dataclasses import dataclass
 from deployments.text.decoder import Decoder
 from deployments.text.generation import Generation
 from deployments.text.sequence import Sequence
+from deployments.text.speculation import RowSpeculation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Occupant:
-    """A decoding candidate and the request it is part of."""
+    """A decoding candidate, the request it is part of, and all its tokens."""
 
     generation: Generation
     sequence: Sequence
+    speculation: RowSpeculation
+
+    @property
+    def tokens(self) -> list[int]:
+        """Prompt and answer so far; the last one is not in the KV row yet."""
+        return self.speculation.tokens
 
 
 class Rows:
@@ -35,6 +42,9 @@ class Rows:
 
     def __iter__(self) -> Iterator[Occupant]:
         return iter(self._occupants)
+
+    def __getitem__(self, row: int) -> Occupant:
+        return self._occupants[row]
 
     @property
     def next(self) -> int:

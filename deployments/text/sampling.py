@@ -2,7 +2,8 @@
 
 Knows numbers only. What a row draws depends on its own logits, settings and draw;
 batch-mates change nothing (there is a test). The order of the steps is that of
-transformers and vLLM: penalties, temperature, top-k, top-p.
+transformers: biases, penalties, constraint, temperature, top-k, top-p, min-p.
+Choosing changes no state but the draw: a row moves on where `chose` is called.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.schemas.text import Sampling
+from deployments.text.biases import Bias, add_biases
+from deployments.text.constraints import TokenMatcher, forbid
+from deployments.text.logprobs import TokenScores, score
 from deployments.text.penalties import SeenTokens, penalise, penalises
 from deployments.text.randomness import Draws
 
 # Below it exp(x / temperature) leaves float32's range and one token has all the mass.
 GREEDY_BELOW = 1e-4
-BROKEN = -1  # in place of a token: the row's logits are NaN or infinite
+# In place of a token:
+BROKEN = -1  # the row's logits are NaN or infinite
+STUCK = -2  # the row's constraint lets nothing follow; `TokenMatcher.fault` says why
 
 BLOCK = 64  # tokens whose weights are summed, or compared, together
 _ID_BITS = 32
@@ -28,43 +34,110 @@ _ID_MASK = 2**_ID_BITS - 1
 
 @dataclass(slots=True)
 class RowSampler:
-    """How one row chooses. Greedy rows hold no draws, rows without penalties no `seen`."""
+    """How one row chooses. What a row does not need, such as draws where it is greedy, is None."""
 
     sampling: Sampling
     draws: Draws | None
     seen: SeenTokens | None
+    bias: Bias | None = None
+    matcher: TokenMatcher | None = None
+    top: int | None = None  # how many likeliest tokens to score beside the chosen; None: no scores
+    scores: TokenScores | None = None  # of the token that was chosen last, where `top` is given
 
     @classmethod
     def begin(
-        cls, sampling: Sampling, seed: int, candidate: int, prompt: NDArray[np.int64]
+        cls,
+        sampling: Sampling,
+        seed: int,
+        candidate: int,
+        prompt: NDArray[np.int64],
+        *,
+        matcher: TokenMatcher | None = None,
+        scored: bool = False,
     ) -> RowSampler:
-        greedy = sampling.temperature < GREEDY_BELOW
+        """`scored`: keep the chosen token's logprob, even if the caller wants none."""
+        greedy = is_greedy(sampling)
+        top = sampling.logprobs
         return cls(
             sampling=sampling,
             draws=None if greedy else Draws(seed, candidate),
             seen=SeenTokens(prompt) if penalises(sampling) else None,
+            bias=Bias.of(sampling),
+            matcher=matcher,
+            top=0 if top is None and scored else top,
         )
 
     def chose(self, token: int) -> None:
         if self.seen is not None:
             self.seen.generated(token)
+        if self.matcher is not None:
+            self.matcher.accept(token)
+
+
+def is_greedy(sampling: Sampling) -> bool:
+    return sampling.temperature < GREEDY_BELOW
 
 
 def choose(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> list[int]:
-    """The next token of each row, or BROKEN. `logits` [B, vocabulary] may be written over."""
+    """The next token of each row, or BROKEN or STUCK. `logits` [B, vocabulary] is written over.
+
+    Leaves the chosen tokens' scores on the rows that want them.
+    """
+    scored = [i for i, row in enumerate(rows) if row.top is not None]
+    raw = logits[scored] if scored else None
+    _add_biases(logits, rows)
     _penalise(logits, rows)
+    broken, stuck = _forbid(logits, rows)
     best = logits.argmax(axis=1)
     # argmax stops at the first NaN, so the best logit is finite only if the row is sound.
     top = logits[np.arange(len(rows)), best]
     tokens: list[int] = np.where(np.isfinite(top), best, BROKEN).tolist()
-    drawing = [i for i, row in enumerate(rows) if row.draws is not None and tokens[i] != BROKEN]
+    for i in stuck:
+        tokens[i] = STUCK
+    for i in broken:
+        tokens[i] = BROKEN
+    drawing = [i for i, row in enumerate(rows) if row.draws is not None and tokens[i] >= 0]
     if drawing:
         weights = _weights(logits, top, drawing, [rows[i].sampling for i in drawing])
         starts = np.arange(0, weights.shape[1], BLOCK)
         sums = np.add.reduceat(weights, starts, axis=1).astype(np.float64)
         for place, i in enumerate(drawing):
             tokens[i] = _draw(weights[place], sums[place], rows[i])
+    if raw is not None:
+        _score(raw, scored, tokens, rows)
     return tokens
+
+
+def _add_biases(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> None:
+    found = [(i, row.bias) for i, row in enumerate(rows) if row.bias is not None]
+    if found:
+        add_biases(logits, *zip(*found, strict=True))
+
+
+def _forbid(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> tuple[list[int], list[int]]:
+    """The constrained rows that are BROKEN, and those that are STUCK."""
+    found = [(i, row.matcher) for i, row in enumerate(rows) if row.matcher is not None]
+    if not found:
+        return [], []
+    indices, matchers = zip(*found, strict=True)
+    # Looked at before masks hide what is not a number.
+    peaks = logits[list(indices)].max(axis=1)
+    broken = [i for i, peak in zip(indices, peaks, strict=True) if not np.isfinite(peak)]
+    return broken, forbid(logits, indices, matchers)
+
+
+def _score(
+    raw: NDArray[np.float32],
+    scored: Sequence[int],
+    tokens: Sequence[int],
+    rows: Sequence[RowSampler],
+) -> None:
+    """`raw` holds the logits of the `scored` rows as the model gave them."""
+    sound = [place for place, i in enumerate(scored) if tokens[i] >= 0]
+    of_sound = [scored[place] for place in sound]
+    found = score(raw[sound], [tokens[i] for i in of_sound], [rows[i].top or 0 for i in of_sound])
+    for i, scores in zip(of_sound, found, strict=True):
+        rows[i].scores = scores
 
 
 def _penalise(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> None:
@@ -95,14 +168,17 @@ def _draw(weights: NDArray[np.float32], sums: NDArray[np.float64], row: RowSampl
     if sampling.top_k:
         ids, kept = _first_k(weights, sampling.top_k)
         kept = kept[: _nucleus(kept, sampling.top_p, float(kept.sum(dtype=np.float64)))]
-        return int(ids[_invert(kept, point)])
+        return int(ids[_invert(_over_share(kept, sampling.min_p), point)])
     if sampling.top_p < 1:
         whole = float(sums.sum())
         # Tokens under this weight have less than 1 - top_p of the mass together, so none
         # of them is in the nucleus; what is left is small enough to sort.
         ids, kept = _over(weights, (1 - sampling.top_p) * whole / len(weights))
         kept = kept[: _nucleus(kept, sampling.top_p, whole)]
-        return int(ids[_invert(kept, point)])
+        return int(ids[_invert(_over_share(kept, sampling.min_p), point)])
+    if sampling.min_p:
+        ids = np.flatnonzero(weights >= np.float32(sampling.min_p))
+        return int(ids[_invert(weights[ids], point)])
     return _invert_in_blocks(weights, sums, point)
 
 
@@ -112,6 +188,11 @@ def _nucleus(weights: NDArray[np.float32], top_p: float, whole: float) -> int:
         return len(weights)
     cumulated = np.cumsum(weights, dtype=np.float64)
     return int(np.searchsorted(cumulated, top_p * whole)) + 1
+
+
+def _over_share(weights: NDArray[np.float32], min_p: float) -> NDArray[np.float32]:
+    """Min-p (arXiv:2407.01082): of sorted weights those of at least this share of the best's."""
+    return weights[: int((weights >= np.float32(min_p)).sum())] if min_p else weights
 
 
 def _invert(weights: NDArray[np.float32], point: float) -> int:

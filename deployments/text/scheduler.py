@@ -1,44 +1,64 @@
 """Who is next: which requests wait, which one gets a row, how much of its prompt runs now.
 
-Policy alone: first come, first served; one prompt is computed at a time, one chunk
-per step; candidates of a request that has its prompt computed go before everyone
-who waits. Knows no tensors and no clock but the times it is given.
+Policy alone: interactive requests before batch ones, fair between tenants
+(`waiting.py`); one prompt is computed at a time; candidates of a request that has its
+prompt computed, and rows that gave way and come back, go before what newly begins.
+Where every row is taken and an interactive request waits, a batch row gives way.
+Knows no tensors and no clock but the times it is given.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bestiary.errors import Overloaded
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.schemas.text import Priority
 from deployments.text.generation import Generation
+from deployments.text.rows import Occupant
+from deployments.text.swap import Suspended
+from deployments.text.waiting import WaitingRequests
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Prompt tokens `start..stop` of a request are to be computed in `row`."""
+@dataclass(slots=True, eq=False)
+class Prefill:
+    """Tokens that are being computed into a row.
+
+    They are a request's prompt, or all tokens of a sequence that lost its KV.
+    """
 
     generation: Generation
     row: int
-    start: int
-    stop: int
+    tokens: NDArray[np.int64]
+    done: int = 0  # tokens in the row
+    resumes: Occupant | None = None
 
-    @property
-    def completes_prompt(self) -> bool:
-        return self.stop == len(self.generation.request.prompt)
+    def next_stop(self, budget: int) -> int:
+        """Where the next chunk ends; one token is never left alone.
+
+        A run of one token takes other kernels than a longer one, with other last bits:
+        how a prompt is cut must not show in its answer.
+        """
+        left = len(self.tokens) - self.done
+        take = min(budget, left)
+        if left - take == 1:
+            take = left if take < 3 else take - 1
+        return self.done + take
 
 
 class Scheduler:
     """`max_waiting` bounds the requests that have no row yet."""
 
-    def __init__(self, slots: int, prefill_chunk: int, max_waiting: int) -> None:
+    def __init__(self, slots: int, max_waiting: int) -> None:
         self.max_waiting = max_waiting
         self._slots = slots
-        self._prefill_chunk = prefill_chunk
-        self._waiting: deque[Generation] = deque()
-        self._prefilling: Generation | None = None
-        self._prefill_row = 0
-        self._forking: Generation | None = None  # its prompt is computed, candidates want rows
+        self._waiting = WaitingRequests(max_waiting)
+        self._prefill: Prefill | None = None
+        self._forking: deque[Generation] = deque()  # prompt computed, candidates want rows
+        self._suspended: deque[Suspended] = deque()
 
     @property
     def waiting(self) -> int:
@@ -46,62 +66,126 @@ class Scheduler:
         return len(self._waiting)
 
     @property
-    def prefilling(self) -> Generation | None:
-        return self._prefilling
+    def prefilling(self) -> Prefill | None:
+        return self._prefill
+
+    @property
+    def suspended(self) -> int:
+        """Sequences."""
+        return len(self._suspended)
 
     @property
     def idle(self) -> bool:
-        return not self._waiting and self._prefilling is None and self._forking is None
+        return not (self._waiting or self._prefill or self._forking or self._suspended)
 
     def held(self) -> list[Generation]:
         """Everyone who has a candidate that does not decode yet."""
-        begun = [one for one in (self._prefilling, self._forking) if one is not None]
-        return begun + list(self._waiting)
+        begun = [self._prefill.generation] if self._prefill is not None else []
+        return [*begun, *self._forking, *self._waiting]
 
     def add(self, generation: Generation, retry_after_s: float) -> None:
         """Raises Overloaded where the queue is full."""
-        if len(self._waiting) >= self.max_waiting:
-            message = f"{self.max_waiting} requests are waiting already"
-            raise Overloaded(message, retry_after_s)
-        self._waiting.append(generation)
+        self._waiting.add(generation, retry_after_s)
 
-    def remove(self, generation: Generation) -> None:
-        """Forgets a request, wherever it is; one that is not here is no fault."""
-        if self._prefilling is generation:
-            self._prefilling = None
-        elif self._forking is generation:
-            self._forking = None
-        elif generation in self._waiting:
-            self._waiting.remove(generation)
+    def charge(self, generation: Generation, generated_tokens: int) -> None:
+        """Work that was done for a request, for fairness between tenants."""
+        self._waiting.charge(generation.request.tenant, generated_tokens=generated_tokens)
+
+    def remove(self, generation: Generation) -> list[Suspended]:
+        """Forgets a request, wherever it is; what of it was suspended is the caller's to free."""
+        if self._prefill is not None and self._prefill.generation is generation:
+            self._prefill = None
+        if generation in self._forking:
+            self._forking.remove(generation)
+        self._waiting.remove(generation)
+        gone = [one for one in self._suspended if one.occupant.generation is generation]
+        self._suspended = deque(one for one in self._suspended if one not in gone)
+        return gone
+
+    def victim(self, rows: Iterable[Occupant]) -> int | None:
+        """The row that has to give way, if one has to: the batch row that began last."""
+        rows = list(rows)
+        free = self._slots - len(rows) - (self._prefill is not None)
+        if free > 0 or not self._waiting.has(Priority.INTERACTIVE):
+            return None
+        batch = [
+            (one.generation.scheduled_s or 0.0, row)
+            for row, one in enumerate(rows)
+            if one.generation.request.priority is Priority.BATCH
+        ]
+        return max(batch)[1] if batch else None
+
+    def suspend(self, suspended: Suspended) -> None:
+        self._suspended.append(suspended)
+
+    def next_back(self, decoding: int) -> Suspended | None:
+        """A suspended sequence that gets a row now, its KV kept; taken off the list.
+
+        One that lost its KV comes back through `next_prefill`.
+        """
+        if not self._suspended or not self._may_return(decoding):
+            return None
+        return self._suspended.popleft() if self._suspended[0].kv is not None else None
 
     def next_fork(self, decoding: int) -> Generation | None:
         """A request that has a candidate to start from the computed prompt, if a row is free."""
-        return self._forking if decoding < self._slots else None
+        if not self._forking or decoding + (self._prefill is not None) >= self._slots:
+            return None
+        first = self._forking[0]
+        gives_way = first.request.priority is Priority.BATCH
+        return None if gives_way and self._waiting.has(Priority.INTERACTIVE) else first
 
     def forked(self) -> None:
         """The candidate that `next_fork` asked for was started, or its request is gone."""
-        begun = self._forking
-        if begun is not None and begun.started == len(begun.sequences):
-            self._forking = None
+        if self._forking and self._forking[0].started == len(self._forking[0].sequences):
+            self._forking.popleft()
 
-    def next_chunk(self, decoding: int) -> Chunk | None:
-        """What to compute in this step while `decoding` rows are taken."""
-        if self._prefilling is None and not self._begin(decoding):
+    def next_prefill(self, decoding: int) -> tuple[Prefill, bool] | None:
+        """What to compute while `decoding` rows are taken, and whether it only begins now."""
+        if self._prefill is not None:
+            return self._prefill, False
+        if decoding == self._slots:
             return None
-        assert self._prefilling is not None
-        start = self._prefilling.computed
-        stop = min(start + self._prefill_chunk, len(self._prefilling.request.prompt))
-        return Chunk(self._prefilling, self._prefill_row, start, stop)
+        self._prefill = self._begun(decoding)
+        return None if self._prefill is None else (self._prefill, True)
 
     def prefilled(self) -> None:
-        """The prompt is computed and its first candidate started, or the request is gone."""
-        begun, self._prefilling = self._prefilling, None
-        if begun is not None and begun.started < len(begun.sequences):
-            self._forking = begun
+        """The tokens are computed and their sequence decodes, or the request is gone."""
+        done, self._prefill = self._prefill, None
+        if done is None or done.resumes is not None:
+            return
+        if done.generation.started == len(done.generation.sequences):
+            return
+        if done.generation.request.priority is Priority.INTERACTIVE:
+            self._forking.appendleft(done.generation)
+        else:
+            self._forking.append(done.generation)
 
-    def _begin(self, decoding: int) -> bool:
-        if not self._waiting or self._forking is not None or decoding == self._slots:
-            return False
-        self._prefilling = self._waiting.popleft()
-        self._prefill_row = decoding
-        return True
+    def _begun(self, row: int) -> Prefill | None:
+        if self._waiting.has(Priority.INTERACTIVE) and not self._interactive_forks():
+            return self._of_waiting(Priority.INTERACTIVE, row)
+        if self._forking:
+            return None  # its candidates come first, as soon as a row is free
+        if self._suspended:
+            return self._of_suspended(row)
+        if self._waiting.has(Priority.BATCH):
+            return self._of_waiting(Priority.BATCH, row)
+        return None
+
+    def _interactive_forks(self) -> bool:
+        return any(one.request.priority is Priority.INTERACTIVE for one in self._forking)
+
+    def _of_waiting(self, priority: Priority, row: int) -> Prefill:
+        generation = self._waiting.pop(priority)
+        return Prefill(generation, row, generation.request.prompt)
+
+    def _of_suspended(self, row: int) -> Prefill | None:
+        if self._suspended[0].kv is not None:
+            return None  # `next_back` has it
+        occupant = self._suspended.popleft().occupant
+        tokens = np.array(occupant.tokens[:-1], np.int64)  # the last one is not in the row yet
+        return Prefill(occupant.generation, row, tokens, resumes=occupant)
+
+    def _may_return(self, decoding: int) -> bool:
+        taken = decoding + (self._prefill is not None)
+        return taken < self._slots and not self._waiting.has(Priority.INTERACTIVE)

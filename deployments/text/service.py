@@ -1,6 +1,7 @@
 """What a text replica does, without Ray: prepares requests, runs them, says how it is.
 
-Lives on one event loop and keeps it free: long prompts are tokenised in a thread.
+Lives on one event loop and keeps it free: long prompts are tokenised and grammars
+compiled in a thread.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class TextService:
         """
         arrived_s = self._clock()
         prepared = await self._prepared(request, arrived_s)
+        reader = None if prepared.tools is None else prepared.tools.begin()
         async with aclosing(self._loop.generate(prepared)) as stream:
             async for chunks in stream:
-                yield self._until_now(chunks, arrived_s)
+                read = chunks if reader is None else reader.read(chunks)
+                yield self._until_now(read, arrived_s)
 
     async def count_tokens(self, request: CountTokensRequest) -> TokenCount:
         """Raises InvalidRequest."""
@@ -57,9 +60,11 @@ class TextService:
 
     async def close(self) -> None:
         await self._loop.close()
+        self._intake.close()
 
     async def _prepared(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
-        if _characters(request) > LONG_PROMPT:
+        constrained = request.constraint is not None or request.tool_use is not None
+        if constrained or _characters(request) > LONG_PROMPT:
             return await asyncio.to_thread(self._intake.prepare, request, arrived_s)
         return self._intake.prepare(request, arrived_s)
 

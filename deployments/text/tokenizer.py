@@ -7,12 +7,13 @@ transformers would cost a replica's start several seconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from bestiary.errors import CardInvalid
+from deployments.text.spelling import Speller, Spelling
 
 SPECIAL_TOKENS = (
     "bos_token",
@@ -29,14 +30,25 @@ class TextTokenizer:
     """Thread-safe: it never changes."""
 
     def __init__(
-        self, tokenizer: Tokenizer, special_tokens: dict[str, str], end_ids: frozenset[int]
+        self,
+        tokenizer: Tokenizer,
+        special_tokens: dict[str, str],
+        end_ids: frozenset[int],
+        visible: Collection[str] = (),
     ) -> None:
+        """`visible`: special tokens that are text all the same, as they mark tool calls."""
         self._tokenizer = tokenizer
         self.special_tokens = special_tokens  # as the chat template names them
         self.end_ids = end_ids  # a generated one of these ends the completion
+        self._hidden = frozenset(
+            number
+            for number, token in tokenizer.get_added_tokens_decoder().items()
+            if token.special and (token.content not in visible or number in end_ids)
+        )
+        self._speller = Speller(tokenizer, self._hidden)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> TextTokenizer:
+    def from_folder(cls, folder: Path, visible: Collection[str] = ()) -> TextTokenizer:
         """Raises CardInvalid where the folder has no tokenizer."""
         source = folder / "tokenizer.json"
         if not source.exists():
@@ -45,7 +57,8 @@ class TextTokenizer:
         tokenizer.no_truncation()  # a saved limit would cut prompts without a word
         tokenizer.no_padding()
         special = _special_tokens(_json(folder / "tokenizer_config.json"))
-        return cls(tokenizer, special, frozenset(_end_ids(folder, tokenizer, special)))
+        ends = frozenset(_end_ids(folder, tokenizer, special))
+        return cls(tokenizer, special, ends, visible)
 
     def encode(self, text: str, *, as_prompt: bool) -> list[int]:
         """`as_prompt` adds what the model expects around a bare text, such as a BOS token.
@@ -58,8 +71,23 @@ class TextTokenizer:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Special tokens have no text."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        """Special tokens have no text, but for the visible ones."""
+        shown = [one for one in ids if one not in self._hidden]
+        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
+        return text
+
+    def spell(self, token: int) -> Spelling:
+        """What this token alone stands for."""
+        return self._speller.spell(token)
+
+    def id_of(self, token: str) -> int | None:
+        """Of a token by its own name, such as `<tool_call>`."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def serialized(self) -> str:
+        """As `tokenizer.json` has it, for libraries that bring their own tokenizer."""
+        text: str = self._tokenizer.to_str()
         return text
 
 

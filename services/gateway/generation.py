@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from bestiary.errors import BestiaryError, EngineFailure
 from bestiary.schemas.routing import RouteDecision
-from bestiary.schemas.text import FinishReason, TextChunk
+from bestiary.schemas.text import FinishReason, TextChunk, TokenLogprob, ToolCallPiece
 from services.gateway.dispatch import TextCall
 from services.gateway.exchange import Exchange
 
@@ -26,15 +26,45 @@ Piece = tuple[int, tuple[TextChunk, ...]]  # (which prompt, its next chunks)
 
 
 @dataclass(slots=True)
+class CalledTool:
+    """One call that a candidate makes."""
+
+    name: str
+    arguments: str = ""  # JSON, mostly: the model wrote it
+
+
+@dataclass(slots=True)
 class Candidate:
     """One finished candidate."""
 
     parts: list[str] = field(default_factory=list)
     finish_reason: FinishReason = FinishReason.STOP
+    tool_calls: list[CalledTool] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    completion_tokens: int = 0
+    cumulative_logprob: float | None = None
 
     @property
     def text(self) -> str:
         return "".join(self.parts)
+
+    def take(self, chunk: TextChunk) -> None:
+        self.parts.append(chunk.text)
+        self.logprobs += chunk.logprobs
+        self.prompt_logprobs = self.prompt_logprobs or chunk.prompt_logprobs
+        for piece in chunk.tool_calls:
+            self._take_piece(piece)
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+            self.cumulative_logprob = chunk.cumulative_logprob
+        if chunk.usage is not None:
+            self.completion_tokens = chunk.usage.completion_tokens
+
+    def _take_piece(self, piece: ToolCallPiece) -> None:
+        if piece.name is not None:
+            self.tool_calls.append(CalledTool(piece.name))
+        self.tool_calls[piece.index].arguments += piece.arguments
 
 
 @dataclass(slots=True)
@@ -112,10 +142,7 @@ class Generation:
         async with aclosing(self.pieces()) as pieces:
             async for prompt, chunks in pieces:
                 for chunk in chunks:
-                    candidate = found[prompt][chunk.candidate]
-                    candidate.parts.append(chunk.text)
-                    if chunk.finish_reason is not None:
-                        candidate.finish_reason = chunk.finish_reason
+                    found[prompt][chunk.candidate].take(chunk)
         return tuple(tuple(candidates) for candidates in found)
 
     async def aclose(self) -> None:

@@ -19,6 +19,18 @@ Shape = tuple[int, ...]
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _ROPE_FACTORS = "rope_freqs.weight"  # in the config, not a weight
+# What llama.cpp computes where a file says so, and none of the classes here does.
+_UNSUPPORTED = (
+    "attention.clamp_kqv",
+    "attention.max_alibi_bias",
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "logit_scale",
+    "residual_scale",
+)
+_WINDOW = "attention.sliding_window"
+_SOFTCAP = "final_logit_softcapping"
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Architecture:
     config: Callable[[GgufFile], Config]
     biased: frozenset[str] = frozenset()  # of `top` and `block`: those that have a bias as well
     transforms: Callable[[GgufFile], Mapping[str, Transform]] = field(default=lambda file: {})
+    reads: frozenset[str] = frozenset()  # of the metadata that otherwise is not supported
 
     def name_of(self, gguf_name: str) -> str | None:
         """The transformers name; None for what is no weight there. Raises on unknown tensors."""
@@ -81,6 +94,12 @@ def architecture_of(file: GgufFile) -> Architecture:
         raise GardenError(f"{file.path}: mixtures of experts are not supported")
     if file.integer("split.count", 1) > 1:
         raise GardenError(f"{file.path} is one part of several; merge them with llama-gguf-split")
+    unread = [key for key in (*_UNSUPPORTED, _WINDOW, _SOFTCAP) if key not in found.reads]
+    for key in (f"{file.architecture}.{tail}" for tail in unread):
+        if key in file and file.real(key):
+            raise GardenError(f"{file.path}: {key} is not supported")
+    if not file.flag(f"{file.architecture}.attention.causal", True):
+        raise GardenError(f"{file.path}: tokens that see what follows them are not supported")
     return found
 
 
@@ -92,7 +111,11 @@ def _attention(file: GgufFile) -> tuple[int, int, int]:
     if heads < 1 or hidden < 1:
         raise GardenError(f"{file.path}: {heads} attention heads over {hidden} values")
     kv_heads = file.integer(f"{prefix}.attention.head_count_kv", heads)
-    return heads, kv_heads, file.integer(f"{prefix}.attention.key_length", hidden // heads)
+    width = file.integer(f"{prefix}.attention.key_length", hidden // heads)
+    values = file.integer(f"{prefix}.attention.value_length", width)
+    if values != width:
+        raise GardenError(f"{file.path}: keys are {width} wide and values {values}")
+    return heads, kv_heads, width
 
 
 def _decoder_config(file: GgufFile, model_type: str) -> Config:
@@ -142,16 +165,38 @@ def _gemma3_config(file: GgufFile) -> Config:
     return config | {
         "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": hidden // heads if layers == _GEMMA3_27B_LAYERS else head_dim,
-        "sliding_window": file.integer("gemma3.attention.sliding_window"),
+        # transformers wants a number even where no layer has a window.
+        "sliding_window": file.integer("gemma3.attention.sliding_window", 0)
+        or config["max_position_embeddings"],
         "layer_types": [
-            "sliding_attention" if (layer + 1) % _GEMMA3_PATTERN else "full_attention"
-            for layer in range(layers)
+            "sliding_attention" if slides else "full_attention"
+            for slides in _gemma3_slides(file, layers)
         ],
+        "final_logit_softcapping": file.real("gemma3.final_logit_softcapping", 0.0) or None,
         "rope_parameters": {
             "full_attention": full,
-            "sliding_attention": {"rope_type": "default", "rope_theta": _GEMMA3_LOCAL_THETA},
+            "sliding_attention": {
+                "rope_type": "default",
+                "rope_theta": file.real("gemma3.rope.freq_base_swa", _GEMMA3_LOCAL_THETA),
+            },
         },
     }
+
+
+def _gemma3_slides(file: GgufFile, layers: int) -> list[bool]:
+    """Which layers have a window. The file says it layer by layer, as a period, or not at all."""
+    key = "gemma3.attention.sliding_window_pattern"
+    if not file.integer("gemma3.attention.sliding_window", 0):
+        return [False] * layers
+    if file.holds_array(key):
+        stated = [bool(slides) for slides in file.array(key) or ()]
+        if len(stated) != layers:
+            raise GardenError(f"{file.path}: {key} is of {len(stated)} layers, not {layers}")
+        return stated
+    period = file.integer(key, _GEMMA3_PATTERN)
+    if period < 1:
+        raise GardenError(f"{file.path}: {key} is {period}")
+    return [(layer + 1) % period != 0 for layer in range(layers)]
 
 
 def _gpt2_config(file: GgufFile) -> Config:
@@ -268,6 +313,7 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
         block=_GEMMA3_BLOCK,
         config=_gemma3_config,
         transforms=_gemma3_transforms,
+        reads=frozenset({_WINDOW, _SOFTCAP}),
     ),
     "gpt2": Architecture(
         class_name="GPT2LMHeadModel",

@@ -106,6 +106,10 @@ class GgufFile:
     def text(self, key: str, default: str = _REQUIRED) -> str:
         return self._scalar(key, str, default)
 
+    def holds_array(self, key: str) -> bool:
+        field = self._fields.get(key)
+        return field is not None and isinstance(field.contents(), list)
+
     def array(self, key: str) -> list[Any] | None:
         """The values of an array; None where the file has none under the key."""
         field = self._fields.get(key)

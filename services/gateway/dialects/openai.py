@@ -16,20 +16,27 @@ from bestiary.errors import InvalidRequest, ModelNotFound
 from bestiary.garden.card import Family, SamplingDefaults
 from bestiary.schemas.encoder import EmbeddingRequest
 from bestiary.schemas.routing import RouteRequest
-from bestiary.schemas.text import ChatMessage, CountTokensRequest, Sampling, TextRequest
+from bestiary.schemas.text import (
+    ChatMessage,
+    Constraint,
+    CountTokensRequest,
+    Sampling,
+    TextRequest,
+)
 from services.gateway.answering import StreamAnswer, json_answer
 from services.gateway.api_docs import takes
 from services.gateway.dialects import openai_wire as wire
 from services.gateway.dialects.base import Dialect
+from services.gateway.dialects.best_of import best
 from services.gateway.dialects.openai_reply import (
-    CHAT,
-    COMPLETION,
     EventWriter,
-    Shape,
     answer_json,
     embeddings_json,
     model_json,
 )
+from services.gateway.dialects.openai_shapes import CHAT, COMPLETION, Shape
+from services.gateway.dialects.openai_tools import calls_made, tool_use
+from services.gateway.dialects.response_format import ResponseFormat
 from services.gateway.error_mapping import OpenAIErrors
 from services.gateway.exchange import Exchange, exchange_of
 from services.gateway.hang_up import WhileWanted
@@ -82,18 +89,25 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
         route = route_to(exchange, body.model, Family.TEXT, characters(messages))
         max_tokens = _agreed(body.max_completion_tokens, body.max_tokens)
         renamed = body.max_completion_tokens is not None
+        called = "max_completion_tokens" if renamed else "max_tokens"
+        if max_tokens == 0:
+            raise InvalidRequest(f"{called} must be at least 1", called)
         sampling = _sampling(
             body,
             max_tokens,
+            _top_logprobs(body),
             inference.defaults(route),
-            {"max_tokens": "max_completion_tokens"} if renamed else {},
+            {"max_tokens": called},
         )
+        tools = tool_use(body.tools, body.tool_choice, body.parallel_tool_calls)
         text = made(
             lambda: TextRequest(
                 request_id=exchange.request_id,
                 messages=messages,
                 sampling=sampling,
                 candidates=body.n or 1,
+                constraint=_constraint(body.response_format),
+                tool_use=tools,
                 deadline_s=exchange.remaining_s(),
             ),
             _CALLERS_NAMES,
@@ -110,7 +124,10 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
         prompts = _inputs(body.prompt)
         route = route_to(exchange, body.model, Family.TEXT, sum(map(len, prompts)))
         max_tokens = wire.COMPLETION_MAX_TOKENS if body.max_tokens is None else body.max_tokens
-        sampling = _sampling(body, max_tokens, inference.defaults(route))
+        if max_tokens == 0 and not body.echo:
+            raise InvalidRequest("max_tokens 0 leaves nothing to say without echo", "max_tokens")
+        _check_best_of(body)
+        sampling = _sampling(body, max_tokens, body.logprobs, inference.defaults(route))
         texts = [_continuation(exchange, body, prompt, sampling) for prompt in prompts]
         return await _answer(request, inference, route, texts, COMPLETION, body)
 
@@ -171,8 +188,10 @@ def _continuation(
             text=prompt if isinstance(prompt, str) else None,
             token_ids=None if isinstance(prompt, str) else prompt,
             sampling=sampling,
-            candidates=body.n or 1,
+            candidates=body.best_of or body.n or 1,
             echo=bool(body.echo),
+            ranked=(body.best_of or 0) > (body.n or 1),
+            constraint=_constraint(body.response_format),
             deadline_s=exchange.remaining_s(),
         ),
         _CALLERS_NAMES,
@@ -196,7 +215,10 @@ async def _answer(
                 found = await generation.complete()
             finally:
                 await generation.aclose()
-            return json_answer(answer_json(shape, exchange.request_id, generation, found))
+            if texts[0].ranked:
+                found = tuple(best(candidates, body.n or 1) for candidates in found)
+            top = texts[0].sampling.logprobs
+            return json_answer(answer_json(shape, exchange.request_id, generation, found, top))
     options = body.stream_options or wire.StreamOptions()
     writer = EventWriter(
         shape,
@@ -204,6 +226,7 @@ async def _answer(
         generation,
         include_usage=bool(options.include_usage),
         include_receipt=exchange.body_receipt,
+        top_logprobs=texts[0].sampling.logprobs,
     )
     return StreamAnswer(exchange, generation, writer)
 
@@ -211,6 +234,7 @@ async def _answer(
 def _sampling(
     body: wire.ChatCompletion | wire.Completion,
     max_tokens: int | None,
+    logprobs: int | None,
     defaults: SamplingDefaults,
     public_names: Mapping[str, str] | None = None,
 ) -> Sampling:
@@ -221,14 +245,37 @@ def _sampling(
             temperature=_or(body.temperature, defaults.temperature),
             top_p=_or(body.top_p, defaults.top_p),
             top_k=_or(body.top_k, defaults.top_k),
+            min_p=_or(body.min_p, 0.0),
             repetition_penalty=_or(body.repetition_penalty, defaults.repetition_penalty),
             presence_penalty=_or(body.presence_penalty, 0.0),
             frequency_penalty=_or(body.frequency_penalty, 0.0),
+            logit_bias=_or(body.logit_bias, {}),
             seed=body.seed,
             stop=tuple(body.stop),
+            logprobs=logprobs,
         ),
         public_names,
     )
+
+
+def _top_logprobs(body: wire.ChatCompletion) -> int | None:
+    """None: no logprobs."""
+    if body.top_logprobs is not None and not body.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs to be true", "top_logprobs")
+    return (body.top_logprobs or 0) if body.logprobs else None
+
+
+def _check_best_of(body: wire.Completion) -> None:
+    if body.best_of is None:
+        return
+    if body.best_of < (body.n or 1):
+        raise InvalidRequest("best_of must not be less than n", "best_of")
+    if body.stream and body.best_of > (body.n or 1):
+        raise InvalidRequest("the best of several can be known at the end only", "best_of")
+
+
+def _constraint(response_format: ResponseFormat | None) -> Constraint | None:
+    return None if response_format is None else response_format.constraint()
 
 
 def _or(value: V | None, default: V) -> V:
@@ -246,8 +293,10 @@ def _messages(messages: Sequence[wire.Message]) -> tuple[ChatMessage, ...]:
     return tuple(
         ChatMessage(
             role="system" if message.role == "developer" else message.role,
-            content=message.content,
+            content=message.content or "",
             name=message.name,
+            tool_calls=calls_made(message.tool_calls),
+            tool_call_id=message.tool_call_id,
         )
         for message in messages
     )
@@ -276,5 +325,7 @@ def _refuse_in_messages(document: JsonObject) -> None:
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             continue
+        for name in wire.IGNORED_IN_MESSAGES:
+            message.pop(name, None)
         where = f"messages[{index}]."
         refuse_unsupported(message, wire.UNSUPPORTED_MESSAGE, where)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import orjson
 
 from bestiary.schemas.encoder import EmbeddingResult
 from bestiary.schemas.text import TextChunk
+from services.gateway.dialects.openai_logprobs import LogprobsWriter
+from services.gateway.dialects.openai_shapes import Shape
 from services.gateway.error_mapping import OpenAIErrors, PublicError
 from services.gateway.generation import Candidate, Generation, Usage
 from services.gateway.receipts import with_field
@@ -21,89 +22,6 @@ from services.router.offers import OfferedModel
 
 _DONE = b"data: [DONE]\n\n"
 _ERRORS = OpenAIErrors()
-
-
-class Shape(Protocol):
-    """Where chat and completions differ."""
-
-    document: str  # the `object` of a whole answer
-    frame: str  # the `object` of a stream's frame
-    id_prefix: str
-
-    def choice(self, index: int, candidate: Candidate) -> dict[str, object]: ...
-
-    def opening(self, index: int) -> bytes | None:
-        """The choice that comes before a candidate's first text; None: nothing does."""
-        ...
-
-    def text(self, index: int, text: str) -> bytes: ...
-
-    def closing(self, index: int, reason: str) -> bytes: ...
-
-
-class ChatShape:
-    document = "chat.completion"
-    frame = "chat.completion.chunk"
-    id_prefix = "chatcmpl-"
-
-    def choice(self, index: int, candidate: Candidate) -> dict[str, object]:
-        return {
-            "index": index,
-            "message": {"role": "assistant", "content": candidate.text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": candidate.finish_reason.value,
-        }
-
-    def opening(self, index: int) -> bytes | None:
-        return (
-            b'{"index":%d,"delta":{"role":"assistant","content":""},'
-            b'"logprobs":null,"finish_reason":null}' % index
-        )
-
-    def text(self, index: int, text: str) -> bytes:
-        return b'{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}' % (
-            index,
-            orjson.dumps(text),
-        )
-
-    def closing(self, index: int, reason: str) -> bytes:
-        return b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":"%b"}' % (
-            index,
-            reason.encode(),
-        )
-
-
-class CompletionShape:
-    document = "text_completion"
-    frame = "text_completion"
-    id_prefix = "cmpl-"
-
-    def choice(self, index: int, candidate: Candidate) -> dict[str, object]:
-        return {
-            "index": index,
-            "text": candidate.text,
-            "logprobs": None,
-            "finish_reason": candidate.finish_reason.value,
-        }
-
-    def opening(self, index: int) -> bytes | None:
-        return None
-
-    def text(self, index: int, text: str) -> bytes:
-        return b'{"index":%d,"text":%b,"logprobs":null,"finish_reason":null}' % (
-            index,
-            orjson.dumps(text),
-        )
-
-    def closing(self, index: int, reason: str) -> bytes:
-        return b'{"index":%d,"text":"","logprobs":null,"finish_reason":"%b"}' % (
-            index,
-            reason.encode(),
-        )
-
-
-CHAT = ChatShape()
-COMPLETION = CompletionShape()
 
 
 def usage_json(usage: Usage) -> dict[str, object]:
@@ -120,17 +38,27 @@ def answer_json(
     request_id: str,
     generation: Generation,
     found: Sequence[Sequence[Candidate]],
+    top_logprobs: int | None = None,
 ) -> dict[str, object]:
-    """Choices are numbered prompt by prompt."""
+    """Choices are numbered prompt by prompt. `top_logprobs` None: no logprobs."""
     candidates = [candidate for of_prompt in found for candidate in of_prompt]
     return {
         "id": shape.id_prefix + request_id,
         "object": shape.document,
         "created": int(time.time()),
         "model": generation.decision.model,
-        "choices": [shape.choice(index, one) for index, one in enumerate(candidates)],
+        "choices": [
+            shape.choice(index, one, _logprobs_json(shape, one, top_logprobs))
+            for index, one in enumerate(candidates)
+        ],
         "usage": usage_json(generation.usage),
     }
+
+
+def _logprobs_json(shape: Shape, candidate: Candidate, top: int | None) -> dict[str, object] | None:
+    if top is None:
+        return None
+    return shape.logprobs(top).write(candidate.prompt_logprobs, candidate.logprobs)
 
 
 class EventWriter:
@@ -146,11 +74,14 @@ class EventWriter:
         *,
         include_usage: bool,
         include_receipt: bool,
+        top_logprobs: int | None = None,
     ) -> None:
         self._shape = shape
         self._generation = generation
         self._include_usage = include_usage
         self._include_receipt = include_receipt
+        self._top_logprobs = top_logprobs
+        self._logprobs: dict[int, LogprobsWriter] = {}  # by choice: offsets go on and on
         document = {
             "id": shape.id_prefix + request_id,
             "object": shape.frame,
@@ -170,8 +101,11 @@ class EventWriter:
         frames: list[bytes] = []
         for chunk in chunks:
             index = prompt * self._generation.candidates + chunk.candidate
-            if chunk.text:
-                frames.append(self._frame(self._shape.text(index, chunk.text)))
+            if chunk.text or chunk.logprobs or chunk.prompt_logprobs:
+                logprobs = self._logprobs_of(index, chunk)
+                frames.append(self._frame(self._shape.text(index, chunk.text, logprobs)))
+            for piece in chunk.tool_calls:
+                frames.append(self._frame(self._shape.tool_call(index, piece)))
             if chunk.finish_reason is not None:
                 frames.append(self._held)
                 self._held = self._frame(self._shape.closing(index, chunk.finish_reason.value))
@@ -187,6 +121,13 @@ class EventWriter:
 
     def fail(self, error: PublicError) -> bytes:
         return b"".join((self._held, b"data: ", _ERRORS.body(error), b"\n\n"))
+
+    def _logprobs_of(self, index: int, chunk: TextChunk) -> bytes:
+        if self._top_logprobs is None or not (chunk.logprobs or chunk.prompt_logprobs):
+            return b"null"
+        if index not in self._logprobs:
+            self._logprobs[index] = self._shape.logprobs(self._top_logprobs)
+        return orjson.dumps(self._logprobs[index].write(chunk.prompt_logprobs, chunk.logprobs))
 
     def _frame(self, choice: bytes) -> bytes:
         return b"".join((self._before, choice, self._after))

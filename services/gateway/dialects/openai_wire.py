@@ -1,7 +1,7 @@
 """The OpenAI wire: what callers send, as strict models; not what is done with it.
 
 https://platform.openai.com/docs/api-reference. Extensions of ours, as in vLLM:
-`top_k`, `repetition_penalty`. Fields that change nothing here by their nature are
+`top_k`, `min_p`, `repetition_penalty`. Fields that change nothing here by their nature are
 taken and ignored: `user`, `metadata`, `store` and the like. Fields that would change
 the answer but are not supported yet are in the tables at the end: they are refused.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from bestiary.schemas.encoder import MAX_INPUTS
-from bestiary.schemas.text import MAX_CANDIDATES
+from bestiary.schemas.text import MAX_CANDIDATES, MAX_TOP_LOGPROBS
+from services.gateway.dialects.openai_tools import Choice, MessageToolCall, Tools
+from services.gateway.dialects.response_format import ResponseFormat
 
 MAX_PROMPTS = 64
 COMPLETION_MAX_TOKENS = 16  # where /v1/completions is not told
@@ -83,15 +85,54 @@ def _some_inputs(given: object) -> object:
     return _checked_inputs(given, MAX_INPUTS)
 
 
+def _biases(given: object) -> object:
+    """Token ids are strings on this wire, as JSON's keys are."""
+    if not isinstance(given, dict):
+        return given
+    for token in given:
+        if not (isinstance(token, str) and token.isascii() and token.isdigit()):
+            raise ValueError(f"{token!r} is not a token id")
+        if int(token) > MAX_TOKEN_ID:
+            raise ValueError(f"there is no token {token}")
+    return {int(token): bias for token, bias in given.items()}
+
+
 Inputs = str | list[str] | list[int] | list[list[int]]
 Content = Annotated[str, BeforeValidator(_joined)]
 Stop = Annotated[list[str], BeforeValidator(_stop_list)]
+LogitBias = Annotated[dict[int, Annotated[float, Field(ge=-100, le=100)]], BeforeValidator(_biases)]
+TopLogprobs = Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)]
 
 
 class Message(_Wire):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    tool_calls: list[MessageToolCall] | None = None
+    tool_call_id: str | None = Field(None, validate_default=True)
+    content: Content | None = Field(None, validate_default=True)
     name: str | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _something_said(cls, content: str | None, info: ValidationInfo) -> str | None:
+        if content is None and not info.data.get("tool_calls"):
+            raise ValueError("it must be there, unless an assistant's message has tool_calls")
+        return content
+
+    @field_validator("tool_calls")
+    @classmethod
+    def _assistants_only(
+        cls, calls: list[MessageToolCall] | None, info: ValidationInfo
+    ) -> list[MessageToolCall] | None:
+        if calls and info.data.get("role") != "assistant":
+            raise ValueError("only an assistant's message may have them")
+        return calls
+
+    @field_validator("tool_call_id")
+    @classmethod
+    def _tools_only(cls, call_id: str | None, info: ValidationInfo) -> str | None:
+        if (call_id is not None) != (info.data.get("role") == "tool"):
+            raise ValueError("a message of role 'tool' needs it, and no other may have it")
+        return call_id
 
 
 class StreamOptions(_Wire):
@@ -108,12 +149,17 @@ class _Sampled(_Wire):
     top_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logit_bias: LogitBias | None = None
     seed: int | None = None
     stop: Stop = []
     n: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
     top_k: int | None = Field(None, description="extension: sample from the k likeliest; 0: all")
+    min_p: float | None = Field(
+        None, description="extension: least share of the likeliest token's probability; 0: all"
+    )
     repetition_penalty: float | None = Field(None, description="extension: CTRL's penalty")
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -127,11 +173,18 @@ class _Sampled(_Wire):
 class ChatCompletion(_Sampled):
     messages: list[Message] = Field(min_length=1, max_length=2048)
     max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs | None = None
+    tools: Tools | None = None
+    tool_choice: Choice = None
+    parallel_tool_calls: bool | None = None
 
 
 class Completion(_Sampled):
     prompt: Annotated[Inputs, BeforeValidator(_some_prompts)]
     echo: bool | None = None
+    logprobs: TopLogprobs | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | None = None
 
 
 class Embedding(_Wire):
@@ -152,18 +205,8 @@ class Tokenize(_Wire):
 
 # Field -> the values that ask for nothing (null always does).
 Unsupported = Mapping[str, Container[object]]
-_UNSUPPORTED_SAMPLING: Unsupported = {
-    "logit_bias": ({},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),  # nothing to choose from, as `tools` is refused
-    "response_format": ({"type": "text"},),
-}
 UNSUPPORTED_CHAT: Unsupported = {
-    **_UNSUPPORTED_SAMPLING,
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "parallel_tool_calls": (True, False),
-    "functions": ([],),
+    "functions": ([],),  # `tools` replaced them
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
     "audio": (),
@@ -173,17 +216,15 @@ UNSUPPORTED_CHAT: Unsupported = {
     "verbosity": (),
 }
 UNSUPPORTED_COMPLETION: Unsupported = {
-    **_UNSUPPORTED_SAMPLING,
-    "logprobs": (),
-    "best_of": (1,),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
     "suffix": ("",),
 }
 # What an SDK's own reply objects bring along when they are sent back as history.
 UNSUPPORTED_MESSAGE: Unsupported = {
-    "tool_calls": ([],),
-    "tool_call_id": (),
     "function_call": (),
     "audio": (),
     "refusal": ("",),
     "annotations": ([],),
 }
+IGNORED_IN_MESSAGES = ("parsed",)  # of OpenAI's SDK: `content` again, as an object

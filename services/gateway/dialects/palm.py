@@ -18,6 +18,7 @@ from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteRequest
 from bestiary.schemas.text import (
     ChatMessage,
+    Constraint,
     CountTokensRequest,
     Role,
     Sampling,
@@ -108,6 +109,8 @@ def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
         exchange = exchange_of(request)
         route = route_to(exchange, model, Family.TEXT, len(body.prompt.text))
         card = inference.card(route)
+        if body.max_output_tokens == 0:
+            raise InvalidRequest("maxOutputTokens must be at least 1", "maxOutputTokens")
         sampling = _sampling(card, body, body.max_output_tokens, body.stop_sequences)
         asked = ChatMessage(role="user", content=body.prompt.text)
         text = made(
@@ -117,6 +120,7 @@ def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
                 text=None if card.instruct else body.prompt.text,
                 sampling=sampling,
                 candidates=body.candidate_count or 1,
+                constraint=_constraint(body),
                 deadline_s=exchange.remaining_s(),
             ),
             _CALLERS_NAMES,
@@ -137,6 +141,7 @@ def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
                 messages=messages,
                 sampling=sampling,
                 candidates=body.candidate_count or 1,
+                constraint=_constraint(body),
                 deadline_s=exchange.remaining_s(),
             ),
             _CALLERS_NAMES,
@@ -238,6 +243,13 @@ def _sampling(
         ),
         _CALLERS_NAMES,
     )
+
+
+def _constraint(body: wire.GenerateText | wire.GenerateMessage) -> Constraint | None:
+    if body.response_format is None:
+        return None
+    found = body.response_format.constraint()
+    return None if found is None else found.model_copy(update={"param": "responseFormat"})
 
 
 def _or(value: V | None, default: V) -> V:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bestiary.schemas.text import MAX_CANDIDATES
+from services.gateway.dialects.response_format import ResponseFormat
 
 MAX_TEXTS = 100  # of one batchEmbedText, as PaLM
 
@@ -59,6 +60,9 @@ class _Sampled(_ForModel):
     candidate_count: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | None = None
     top_p: float | None = None
     top_k: int | None = None
+    response_format: ResponseFormat | None = Field(
+        None, description="extension: what the answer has to match, as OpenAI's"
+    )
 
 
 class GenerateText(_Sampled):

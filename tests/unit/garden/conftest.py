@@ -140,11 +140,12 @@ def write_gguf(tmp_path: Path) -> Callable[..., Path]:
         chat_template: str | None = None,
         without: str = "",
         extra: Mapping[str, Array] | None = None,
+        told: Mapping[str, object] | None = None,
     ) -> Path:
         path = tmp_path / "tiny.gguf"
         kind = architecture or model.config.model_type.removesuffix("_text")
         writer = gguf.GGUFWriter(path, kind)
-        for key, value in _metadata(model, kind).items():
+        for key, value in {**_metadata(model, kind), **(told or {})}.items():
             if key != without:
                 _ADD[type(value)](writer, key, value)
         _add_vocabulary(writer, model.config.vocab_size, chat_template)
@@ -181,10 +182,12 @@ def tiny_gguf(write_gguf: Callable[..., Path]) -> Path:
     return write_gguf(LlamaForCausalLM(config), chat_template="{{ messages }}")
 
 
-_ADD = {
+_ADD: dict[type, Callable[..., None]] = {
+    bool: gguf.GGUFWriter.add_bool,
     int: gguf.GGUFWriter.add_uint32,
     float: gguf.GGUFWriter.add_float32,
     str: gguf.GGUFWriter.add_string,
+    list: gguf.GGUFWriter.add_array,
 }
 
 

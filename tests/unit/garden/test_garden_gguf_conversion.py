@@ -191,6 +191,64 @@ def test_linear_rope_scaling_reaches_the_config(write_gguf: WriteGguf, tmp_path:
     np.testing.assert_allclose(logits(ours), logits(model), atol=1e-4)
 
 
+WINDOWS = "gemma3.attention.sliding_window_pattern"
+F, S = "full_attention", "sliding_attention"
+
+
+@pytest.mark.parametrize(
+    ("told", "kinds"),
+    [
+        ({}, [S, S, S, S, S, F, S]),
+        ({WINDOWS: 2}, [S, F, S, F, S, F, S]),
+        ({WINDOWS: [True, False, False, True, True, True, False]}, [S, F, F, S, S, S, F]),
+        ({"gemma3.attention.sliding_window": 0}, [F, F, F, F, F, F, F]),
+    ],
+    ids=["unsaid", "a period", "layer by layer", "no window"],
+)
+def test_gemma3s_windows_reach_the_config(
+    write_gguf: WriteGguf, tmp_path: Path, told: dict[str, object], kinds: list[str]
+) -> None:
+    model = random_model("gemma3")
+    ours = converted(write_gguf(model, told=told), tmp_path / "out")
+    assert ours.config.layer_types == kinds
+    expected = type(model)(ours.config).eval()
+    expected.load_state_dict(model.state_dict())
+    np.testing.assert_allclose(logits(ours), logits(expected), atol=1e-4)
+
+
+def test_gemma3s_local_turns_and_softcap_reach_the_config(
+    write_gguf: WriteGguf, tmp_path: Path
+) -> None:
+    model = random_model("gemma3")
+    model.config.rope_parameters[S]["rope_theta"] = 500.0
+    model.config.final_logit_softcapping = 3.0
+    changed = type(model)(model.config).eval()
+    changed.load_state_dict(model.state_dict())
+    told = {"gemma3.rope.freq_base_swa": 500.0, "gemma3.final_logit_softcapping": 3.0}
+    ours = converted(write_gguf(model, told=told), tmp_path / "out")
+    np.testing.assert_allclose(logits(ours), logits(changed), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "message"),
+    [
+        ("llama", {"llama.attention.sliding_window": 64}, "llama.attention.sliding_window is not"),
+        ("llama", {"llama.logit_scale": 0.5}, "llama.logit_scale is not"),
+        ("qwen2", {"qwen2.final_logit_softcapping": 30.0}, "final_logit_softcapping is not"),
+        ("gemma3", {"gemma3.attn_logit_softcapping": 50.0}, "attn_logit_softcapping is not"),
+        ("gemma3", {"gemma3.attention.value_length": 64}, "keys are 32 wide and values 64"),
+        ("gemma3", {WINDOWS: [True]}, "is of 1 layers, not 7"),
+        ("gemma3", {WINDOWS: 0}, "sliding_window_pattern is 0"),
+        ("gpt2", {"gpt2.attention.causal": False}, "see what follows"),
+    ],
+)
+def test_metadata_that_no_class_computes_is_refused(
+    write_gguf: WriteGguf, name: str, told: dict[str, object], message: str
+) -> None:
+    with pytest.raises(GardenError, match=message):
+        Conversion(write_gguf(random_model(name), told=told))
+
+
 def test_unknown_architecture_lists_the_supported(write_gguf: WriteGguf) -> None:
     path = write_gguf(random_model("llama"), architecture="mamba")
     with pytest.raises(GardenError, match="'mamba' is not supported; supported: gemma3, gpt2"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -30,10 +31,14 @@ from bestiary.schemas.text import (
     CountTokensRequest,
     EngineTimings,
     FinishReason,
+    ScoredToken,
     TextChunk,
     TextRequest,
     TextUsage,
     TokenCount,
+    TokenLogprob,
+    ToolCallPiece,
+    ToolUse,
 )
 from bestiary.telemetry.metrics import CounterSink, HistogramSink
 from services.router.loads import DeploymentLoad, DeploymentState
@@ -119,13 +124,51 @@ def prompt_of(request: TextRequest) -> str:
 
 
 def answer_of(request: TextRequest, candidate: int) -> list[str]:
-    """Words that tell the prompt back; candidates 0 and 1 say the same, later ones differ."""
+    """Words that tell the prompt back; candidates 0 and 1 say the same, later ones differ.
+
+    An instance of its schema, where the request has one.
+    """
+    if request.constraint is not None:
+        return [json.dumps(instance_of(json.loads(request.constraint.source)))]
     more = f" ({candidate})" if candidate > 1 else ""
     said = f"You said: {prompt_of(request)}{more}"
     for stop in request.sampling.stop:
         said = said.partition(stop)[0]
     words = said.split(" ")
     return [word if index == 0 else f" {word}" for index, word in enumerate(words)]
+
+
+def instance_of(schema: Mapping[str, object]) -> object:
+    """Something that matches a simple schema."""
+    if schema.get("type") == "object":
+        properties = schema.get("properties")
+        assert isinstance(properties, dict | None)
+        return {name: instance_of(one) for name, one in (properties or {}).items()}
+    return {"integer": 7, "string": "seven", "boolean": True, "array": []}[str(schema["type"])]
+
+
+def calls_of(use: ToolUse | None, prompt: str) -> tuple[ToolCallPiece, ...]:
+    """A call where one is required, or the prompt speaks of a tool; in three pieces."""
+    if use is None:
+        return ()
+    for tool in use.tools:
+        if use.only == tool.name or (use.only is None and (use.required or tool.name in prompt)):
+            arguments = json.dumps(instance_of(tool.parameters or {"type": "object"}))
+            return (
+                ToolCallPiece(0, tool.name, ""),
+                ToolCallPiece(0, None, arguments[:1]),
+                ToolCallPiece(0, None, arguments[1:]),
+            )
+    return ()
+
+
+def logprob_of(word: str, top: int | None, place: int = 1) -> tuple[TokenLogprob, ...]:
+    """Nothing comes before the token at place 0."""
+    if top is None:
+        return ()
+    token = ScoredToken(len(word), word.encode(), special=False, logprob=-0.5 if place else None)
+    others = [ScoredToken(n, b"other%d" % n, False, -0.25 - n) for n in range(top if place else 0)]
+    return (TokenLogprob(token, len(word), tuple(others)),)
 
 
 class FakeCall:
@@ -163,33 +206,52 @@ class FakeCall:
 
     def _make_steps(self, request: TextRequest) -> Iterator[tuple[TextChunk, ...]]:
         prompt_tokens = len(prompt_of(request).split())
-        limit = request.sampling.max_tokens or CONTEXT
-        answers = [answer_of(request, index) for index in range(request.candidates)]
+        limit = CONTEXT if request.sampling.max_tokens is None else request.sampling.max_tokens
+        top = request.sampling.logprobs
+        calls = calls_of(request.tool_use, prompt_of(request))
+        answers = [[""] if calls else answer_of(request, i) for i in range(request.candidates)]
+        prompt_logprobs = [
+            one
+            for place, word in enumerate(prompt_of(request).split())
+            for one in logprob_of(f"{word} ", top if request.echo else None, place)
+        ]
         if request.echo:
             yield tuple(TextChunk(index, prompt_of(request) + " ") for index in range(len(answers)))
         last = max(range(len(answers)), key=lambda index: (len(answers[index][:limit]), index))
-        longest = min(limit, len(answers[last]))
+        longest = max(1, min(limit, len(answers[last])))
         for step in range(longest):
             chunks = []
             for index, words in enumerate(answers):
                 kept = words[:limit]
-                if step >= len(kept):
+                if step >= max(1, len(kept)):
                     continue
-                ends = step == len(kept) - 1
+                ends = step == max(1, len(kept)) - 1
+                word = kept[step] if kept else ""
                 chunks.append(
                     TextChunk(
                         candidate=index,
-                        text=kept[step],
-                        token_ids=(step,),
-                        finish_reason=self._reason(words, kept) if ends else None,
+                        text=word,
+                        token_ids=(step,) if kept else (),
+                        finish_reason=self._reason(words, kept, calls) if ends else None,
                         usage=TextUsage(prompt_tokens, len(kept)) if ends else None,
                         timings=self._timings() if ends and index == last else None,
+                        logprobs=logprob_of(word, top) if kept else (),
+                        prompt_logprobs=tuple(prompt_logprobs) if step == 0 else (),
+                        tool_calls=calls,
+                        # Per token the later candidates are the likelier ones.
+                        cumulative_logprob=len(kept) / (index + 1) * -1.0
+                        if ends and request.ranked
+                        else None,
                     )
                 )
             yield tuple(chunks)
 
-    def _reason(self, words: list[str], kept: list[str]) -> FinishReason:
-        return FinishReason.LENGTH if len(kept) < len(words) else FinishReason.STOP
+    def _reason(
+        self, words: list[str], kept: list[str], calls: Sequence[ToolCallPiece]
+    ) -> FinishReason:
+        if len(kept) < len(words):
+            return FinishReason.LENGTH
+        return FinishReason.TOOL_CALLS if calls else FinishReason.STOP
 
     def _timings(self) -> EngineTimings:
         total = perf_counter() - self._sent_at

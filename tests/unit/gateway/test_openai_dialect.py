@@ -47,9 +47,13 @@ def test_chat_hands_every_sampling_field_over(door):
         temperature=0.5,
         top_p=0.9,
         top_k=4,
+        min_p=0.1,
         repetition_penalty=1.5,
         presence_penalty=-1,
         frequency_penalty=1,
+        logit_bias={"50": -100, "7": 1.5},
+        logprobs=True,
+        top_logprobs=3,
         seed=7,
         stop="x",
         n=2,
@@ -64,11 +68,14 @@ def test_chat_hands_every_sampling_field_over(door):
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 4,
+        "min_p": 0.1,
         "repetition_penalty": 1.5,
         "presence_penalty": -1,
         "frequency_penalty": 1,
+        "logit_bias": {50: -100, 7: 1.5},
         "seed": 7,
         "stop": ("x",),
+        "logprobs": 3,
     }
     assert request.candidates == 2
 

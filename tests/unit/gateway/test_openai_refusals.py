@@ -66,13 +66,6 @@ def test_a_missing_parameter_is_named(door):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("logprobs", True),
-        ("top_logprobs", 3),
-        ("tools", [{"type": "function"}]),
-        ("tool_choice", "required"),
-        ("response_format", {"type": "json_schema", "json_schema": {}}),
-        ("response_format", {"type": "json_object"}),
-        ("logit_bias", {"1": 5}),
         ("modalities", ["audio"]),
         ("functions", [{}]),
         ("reasoning_effort", "high"),
@@ -92,29 +85,119 @@ def test_chat_refuses_what_it_cannot_do_yet(door, field, value):
         ("logprobs", None),
         ("tools", []),
         ("response_format", {"type": "text"}),
+        ("response_format", None),
         ("tool_choice", "none"),
+        ("logit_bias", {}),
     ],
 )
 def test_what_asks_for_nothing_is_taken(door, field, value):
     assert door.client.post("/v1/chat/completions", json={**CHAT, field: value}).is_success
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("logprobs", 0), ("logprobs", 5), ("best_of", 2), ("suffix", "x")]
-)
-def test_completions_refuse_what_they_cannot_do_yet(door, field, value):
-    error = refused(door, "/v1/completions", {"model": "gecko", "prompt": "hi", field: value})
+def test_completions_refuse_what_they_cannot_do_yet(door):
+    error = refused(door, "/v1/completions", {"model": "gecko", "prompt": "hi", "suffix": "x"})
 
     assert error["code"] == "unsupported_parameter"
-    assert error["param"] == field
+    assert error["param"] == "suffix"
 
 
-def test_tool_calls_in_the_history_are_refused(door):
-    message = {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logprobs": 3}, "logprobs"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"logit_bias": {"cat": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"logit_bias": {"1": "much"}}, "logit_bias"),
+        ({"logit_bias": [1]}, "logit_bias"),
+        ({"logit_bias": {str(token): 1 for token in range(1025)}}, "logit_bias"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"response_format": {"type": "regex"}}, "response_format"),
+        ({"response_format": {"type": "regex", "regex": "a", "grammar": "b"}}, "response_format"),
+        ({"response_format": {"type": "text", "value": {}}}, "response_format"),
+    ],
+)
+def test_decoding_options_are_checked(door, fields, param):
+    error = refused(door, "/v1/chat/completions", {**CHAT, **fields})
 
+    assert error["type"] == "invalid_request_error"
+    assert error["param"].startswith(param)
+
+
+TOOL = {"type": "function", "function": {"name": "look"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [TOOL, TOOL]}, "tools[1].function.name"),
+        ({"tools": [TOOL] * 129}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": "perhaps"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "no"}}},
+            "tool_choice",
+        ),
+    ],
+)
+def test_tools_are_checked(door, fields, param):
+    error = refused(door, "/v1/chat/completions", {**CHAT, **fields})
+
+    assert error["param"].startswith(param)
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "assistant", "content": None}, "messages[0].content"),
+        ({"role": "user", "content": "a", "tool_calls": [CALL]}, "messages[0].tool_calls"),
+        ({"role": "tool", "content": "a"}, "messages[0].tool_call_id"),
+        ({"role": "user", "content": "a", "tool_call_id": "1"}, "messages[0].tool_call_id"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "look"}}]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+    ],
+)
+def test_messages_about_tools_are_checked(door, message, param):
     error = refused(door, "/v1/chat/completions", {**CHAT, "messages": [message]})
 
-    assert error["param"] == "messages[0].tool_calls"
+    assert error["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"logprobs": 21}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
+        ({"best_of": 0}, "best_of"),
+        ({"best_of": 21}, "best_of"),
+        ({"best_of": 2, "n": 3}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"tools": [TOOL]}, "tools"),
+    ],
+)
+def test_decoding_options_of_completions_are_checked(door, fields, param):
+    error = refused(door, "/v1/completions", {"model": "gecko", "prompt": "hi", **fields})
+
+    assert error["param"] == param
 
 
 def test_two_different_bounds_on_tokens_are_refused(door):

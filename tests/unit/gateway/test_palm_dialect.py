@@ -44,12 +44,41 @@ def test_generate_text_hands_every_field_over(door):
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 3,
+        "min_p": 0.0,
         "repetition_penalty": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
+        "logit_bias": {},
         "seed": None,
         "stop": ("x",),
+        "logprobs": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "prompt"),
+    [
+        ("generateText", {"text": "a"}),
+        ("generateMessage", {"messages": [{"content": "a"}]}),
+    ],
+)
+@pytest.mark.parametrize("name", ["responseFormat", "response_format"])
+def test_an_answer_can_be_held_to_a_schema(door, method, prompt, name):
+    schema = {"type": "object", "properties": {"b": {"type": "integer"}}}
+    asked = {"prompt": prompt, name: {"type": "json_object", "value": schema}}
+
+    answer = call(door, method, asked).json()["candidates"][0]
+
+    assert answer.get("output", answer.get("content")) == '{"b": 7}'
+    constraint = door.router.requests[0].constraint
+    assert (constraint.kind, constraint.param) == ("json_schema", "responseFormat")
+
+
+def test_a_response_format_of_text_asks_for_nothing(door):
+    asked = {"prompt": {"text": "a"}, "responseFormat": {"type": "text"}}
+
+    assert call(door, "generateText", asked).is_success
+    assert door.router.requests[0].constraint is None
 
 
 def test_candidates_are_unique(door):

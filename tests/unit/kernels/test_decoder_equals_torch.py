@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaForCausalLM
 
 from tests.unit.kernels.conftest import OpenSmall, SmallModel
 from tests.unit.kernels.rows import feed, reference, tokens
 
-MODELS = ("llama", "llama_with_biases", "qwen2")
+MODELS = (
+    "llama",
+    "llama_with_biases",
+    "qwen2",
+    "qwen2_with_window",
+    "qwen3",
+    "mistral",
+    "gemma3",
+    "gpt2",
+    "gpt2_without_prefix",
+)
 TOLERANCE = 2e-4  # of logits that reach about 30
 
 
@@ -54,15 +63,20 @@ def test_rows_of_different_lengths_decode_together(
     np.testing.assert_allclose(logits, expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
 def test_bfloat16_weights_are_read(
-    llama: SmallModel, open_small: OpenSmall, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    open_small: OpenSmall,
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
 ) -> None:
+    small: SmallModel = request.getfixturevalue(name)
     folder = tmp_path_factory.mktemp("bf16")
-    rounded = LlamaForCausalLM(llama.torch_model.config)
-    rounded.load_state_dict(llama.torch_model.state_dict())
+    rounded = type(small.torch_model)(small.torch_model.config)
+    rounded.load_state_dict(small.torch_model.state_dict())
     rounded.bfloat16().save_pretrained(folder)
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ids = tokens(12)
+    model = type(small.torch_model).from_pretrained(folder, dtype=torch.float32)
+    ids = tokens(40)
     logits = feed(open_small(SmallModel(folder, model), "fp32"), 0, ids)
     np.testing.assert_allclose(logits, reference(model, ids)[-1], atol=TOLERANCE)
 

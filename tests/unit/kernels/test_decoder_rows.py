@@ -9,6 +9,7 @@ from tests.unit.kernels.conftest import OpenSmall, SmallModel
 from tests.unit.kernels.rows import decode, feed, tokens
 
 LENGTHS = (5, 40, 23, 1, 61, 12)
+MODELS = ("llama", "qwen3", "mistral", "gemma3", "gpt2")
 
 
 @pytest.fixture(params=["fp32", "int8"])
@@ -16,10 +17,16 @@ def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> SmallModel:
+    found: SmallModel = request.getfixturevalue(request.param)
+    return found
+
+
 def test_a_batch_equals_its_rows_alone(
-    llama: SmallModel, open_small: OpenSmall, precision: str
+    model: SmallModel, open_small: OpenSmall, precision: str
 ) -> None:
-    decoder = open_small(llama, precision)
+    decoder = open_small(model, precision)
     for row, length in enumerate(LENGTHS):
         feed(decoder, row, tokens(length, seed=row))
     following = tokens(len(LENGTHS), seed=99)
@@ -34,9 +41,9 @@ def test_a_batch_equals_its_rows_alone(
 
 @pytest.mark.parametrize("chunk", [2, 5, 16])
 def test_chunks_of_two_or_more_tokens_change_nothing(
-    llama: SmallModel, open_small: OpenSmall, precision: str, chunk: int
+    model: SmallModel, open_small: OpenSmall, precision: str, chunk: int
 ) -> None:
-    decoder, ids = open_small(llama, precision), tokens(40)
+    decoder, ids = open_small(model, precision), tokens(40)
     whole, chunked = feed(decoder, 0, ids), feed(decoder, 1, ids, chunk=chunk)
     np.testing.assert_array_equal(chunked, whole)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_names import Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.device_pool import DevicePool
 from deployments.kernels.kv_pool import HostPool, KvPool, PoolShape
@@ -79,9 +80,11 @@ def test_a_second_graph_reads_prompts_into_the_same_pool(llama: SmallModel, tmp_
         sessions.append(open_session(folder / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2)))
     fp32, int8 = sessions
     shape = pool_shape(fp32, 2, 128)
-    mixed = DecoderSession(fp32, HostPool(shape), prefill=int8)
+    mixed = DecoderSession(fp32, HostPool(shape), {Graph.PREFILL: int8})
     plain = DecoderSession(int8, HostPool(shape))
-    np.testing.assert_array_equal(feed(mixed, 0, tokens(20)), feed(plain, 0, tokens(20)))
+    ids, start = np.array([tokens(20)]), np.zeros(1, np.int32)
+    read = mixed.run(0, ids, start, Graph.PREFILL)
+    np.testing.assert_array_equal(read, plain.run(0, ids, start))
     exact = DecoderSession(fp32, HostPool(shape))
     feed(exact, 0, tokens(20))
     assert not np.array_equal(decode(mixed, [3], [20]), decode(exact, [3], [20]))

@@ -52,7 +52,7 @@ FAULTS = {
         "slots: 4",
         "zzz: 4",
         7,
-        "(known: context, precision, prefill_chunk, prefill_precision, slots)",
+        "(known: context, draft_precision, precision, ",
     ),
     "unknown key of a card": (
         "min_parameters",

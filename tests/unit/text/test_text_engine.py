@@ -33,7 +33,7 @@ def test_a_request_is_prefilled_and_decoded_to_its_length() -> None:
 
 def test_the_first_token_comes_with_the_step_that_completes_the_prompt() -> None:
     one = driver(prefill_chunk=2)
-    one.engine.submit(1, prepared((1, 2, 3)))
+    one.engine.submit(1, prepared((1, 2, 3, 4)))
     one.step()
     assert 1 not in one.chunks
     one.step()
@@ -131,7 +131,7 @@ def test_a_request_can_be_cancelled_at_every_stage(steps: int) -> None:
     one.step(steps)
     one.engine.cancel(1)
     assert one.engine.idle
-    assert one.scheduler.idle
+    assert one.engine.holds_nothing
     assert one.engine.load().kv_cache_usage == 0
 
 
@@ -181,7 +181,7 @@ def test_nan_after_the_prompt_ends_the_request_and_its_candidates() -> None:
     one.engine.submit(1, prepared((1, 2, 3), candidates=3))
     one.drain()
     assert isinstance(one.errors[1], EngineFailure)
-    assert one.scheduler.idle
+    assert one.engine.holds_nothing
 
 
 def test_an_exception_in_a_prefill_ends_that_request_alone() -> None:
@@ -241,7 +241,9 @@ def test_load_counts_requests_rows_and_cache() -> None:
     one.step(2)
     load = one.engine.load()
     assert (load.running, load.waiting, load.slots) == (2, 2, 2)
-    assert load.kv_cache_usage == pytest.approx((5 + 4) / (2 * 64))
+    assert load.kv_cache_usage == pytest.approx(
+        (5 + 5) / (2 * 64)
+    )  # both prompts fit into the first step
 
 
 def test_the_expected_wait_is_zero_while_rows_are_free_and_grows_with_the_queue() -> None:

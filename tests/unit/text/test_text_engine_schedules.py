@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
-from text_fakes import Driver, FakeDecoder, prepared, solo
+from text_fakes import Driver, FakeDecoder, Oracle, prepared, solo
 
-from bestiary.schemas.text import Sampling
+from bestiary.schemas.text import Priority, Sampling
 from deployments.text.prepared import PreparedRequest
 
 VOCABULARY = 30
-CONTEXT = 40
+CONTEXT = 120
+SHARED = [token * 7 % 30 for token in range(70)]  # what prompts may begin with
 
 samplings = st.builds(
     Sampling,
@@ -27,12 +28,15 @@ samplings = st.builds(
 
 @st.composite
 def requests(draw: st.DrawFn) -> PreparedRequest:
-    prompt = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20))
+    own = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20))
+    prompt = [*SHARED[: draw(st.sampled_from([0, 0, 40, 70]))], *own]
     made = prepared(
         prompt,
-        max_tokens=draw(st.integers(1, CONTEXT - len(prompt))),
+        max_tokens=draw(st.integers(1, min(30, CONTEXT - len(prompt)))),
         seed=draw(st.integers(0, 5)),
         candidates=draw(st.sampled_from([1, 1, 1, 2, 5])),
+        priority=draw(st.sampled_from(Priority)),
+        tenant=draw(st.sampled_from(["a", "b"])),
     )
     return replace(made, sampling=draw(samplings))
 
@@ -45,13 +49,31 @@ events = st.tuples(st.integers(0, 6), requests(), st.none() | st.integers(0, 10)
 @given(
     schedule=st.lists(events, min_size=1, max_size=10),
     slots=st.integers(1, 5),
-    prefill_chunk=st.integers(1, 9),
+    prefill_chunk=st.integers(1, 40),
+    swap_bytes=st.sampled_from([0, 500, 10**6]),
+    prefix_cache_bytes=st.sampled_from([0, 1000, 10**6]),
+    speculate=st.sampled_from([0, 1, 5]),
+    oracle=st.none() | st.integers(0, 4),
 )
 def test_every_request_says_what_it_says_alone(
-    schedule: list[tuple[int, PreparedRequest, int | None]], slots: int, prefill_chunk: int
+    schedule: list[tuple[int, PreparedRequest, int | None]],
+    slots: int,
+    prefill_chunk: int,
+    swap_bytes: int,
+    prefix_cache_bytes: int,
+    speculate: int,
+    oracle: int | None,
 ) -> None:
     decoder = FakeDecoder(slots, CONTEXT, VOCABULARY)
-    driver = Driver(decoder, prefill_chunk, end_ids=frozenset({29}))
+    driver = Driver(
+        decoder,
+        prefill_chunk,
+        end_ids=frozenset({29}),
+        swap_bytes=swap_bytes,
+        prefix_cache_bytes=prefix_cache_bytes,
+        speculate=speculate,
+        drafter=None if oracle is None else Oracle(decoder, wrong_at=oracle),
+    )
     cancelled = set()
     for ticket, (steps, request, victim) in enumerate(schedule):
         driver.step(steps)
@@ -62,6 +84,7 @@ def test_every_request_says_what_it_says_alone(
     driver.drain()
 
     assert driver.errors == {}
+    assert driver.engine.holds_nothing
     for ticket, (_, request, _) in enumerate(schedule):
         for candidate in range(request.candidates):
             said = driver.tokens(ticket, candidate)
@@ -84,7 +107,7 @@ def test_every_row_comes_back(
 
     load = driver.engine.load()
     assert (load.running, load.waiting, load.kv_cache_usage) == (0, 0, 0.0)
-    assert driver.scheduler.idle
+    assert driver.engine.holds_nothing
     driver.decoder.runs.clear()
     for ticket in range(slots):
         driver.engine.submit(100 + ticket, prepared(max_tokens=slots + 2))

@@ -11,10 +11,9 @@ from text_fakes import Driver, FakeDecoder, LetterTokenizer, prepared, solo
 
 from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded, Unavailable
 from bestiary.schemas.text import TextChunk
-from deployments.text.engine import Engine
+from deployments.text.engine import Engine, EngineOptions
 from deployments.text.loop import EngineLoop
 from deployments.text.prepared import PreparedRequest
-from deployments.text.scheduler import Scheduler
 
 MAX_WAITING = 3
 
@@ -26,8 +25,8 @@ def decoder() -> FakeDecoder:
 
 @pytest.fixture
 async def loop(decoder: FakeDecoder) -> AsyncIterator[EngineLoop]:
-    scheduler = Scheduler(decoder.slots, 4, MAX_WAITING)
-    engine = Engine(decoder, LetterTokenizer(), frozenset(), scheduler)
+    options = EngineOptions(prefill_chunk=4, max_waiting=MAX_WAITING)
+    engine = Engine(decoder, LetterTokenizer(), frozenset(), options)
     made = EngineLoop(engine, MAX_WAITING, stuck_after_s=0.2)
     yield made
     decoder.open.set()
@@ -136,7 +135,7 @@ async def test_an_engine_that_breaks_fails_its_readers_and_the_health_check() ->
             raise RuntimeError("not a request's fault")
 
     decoder = FakeDecoder()
-    loop = EngineLoop(Broken(decoder, LetterTokenizer(), (), Scheduler(4, 4, 4)), MAX_WAITING)
+    loop = EngineLoop(Broken(decoder, LetterTokenizer(), (), EngineOptions(4, 4)), MAX_WAITING)
     with pytest.raises(EngineFailure):
         await read(loop, prepared())
     await until(lambda: not loop._thread.is_alive())

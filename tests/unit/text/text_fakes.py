@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.errors import BestiaryError
-from bestiary.schemas.text import Sampling, TextChunk
-from deployments.text.engine import Engine
+from bestiary.schemas.text import Priority, Sampling, TextChunk
+from deployments.kernels.decoder_names import Graph
+from deployments.text.engine import Engine, EngineOptions
 from deployments.text.prepared import PreparedRequest
-from deployments.text.scheduler import Scheduler
+from deployments.text.speculation import Drafter
 
 EMPTY = -1
 
@@ -43,6 +44,7 @@ class FakeDecoder:
         first_row: int,
         token_ids: NDArray[np.int64],
         past: NDArray[np.int32],
+        graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
     ) -> NDArray[np.float32]:
@@ -91,10 +93,30 @@ class FakeDecoder:
         self._kv[row, start:stop] = tokens[0, 0, :, 0]
         self._kv[row, stop:] = EMPTY
 
+    def history(self, row: int, length: int) -> list[int]:
+        return self._kv[row, :length].tolist()
+
     def logits_of(self, history: tuple[int, ...]) -> NDArray[np.float32]:
         state = hash(history) % 2**31  # of integers: the same in every process
         ids = np.arange(1, self.vocabulary + 1)
         return ((state * ids % 1009) / 100).astype(np.float32)
+
+
+class Oracle:
+    """Guesses what a greedy row of `decoder` will say; wrong from the `wrong_at`-th token on."""
+
+    def __init__(self, decoder: FakeDecoder, wrong_at: int = 1000) -> None:
+        self._decoder = decoder
+        self._wrong_at = wrong_at
+
+    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
+        history = [*self._decoder.history(row, past), last_token]
+        found: list[int] = []
+        for place in range(most):
+            best = int(self._decoder.logits_of(tuple(history)).argmax())
+            found.append(best if place < self._wrong_at else (best + 1) % self._decoder.vocabulary)
+            history.append(found[-1])
+        return found
 
 
 class LetterTokenizer:
@@ -124,6 +146,8 @@ def prepared(
     candidates: int = 1,
     deadline_s: float = float("inf"),
     echo: str = "",
+    priority: Priority = Priority.INTERACTIVE,
+    tenant: str = "",
     **sampling: object,
 ) -> PreparedRequest:
     """Greedy unless `temperature` is given."""
@@ -136,6 +160,8 @@ def prepared(
         arrived_s=100.0,
         deadline_s=deadline_s,
         echo=echo,
+        priority=priority,
+        tenant=tenant,
     )
 
 
@@ -148,13 +174,25 @@ class Driver:
     max_waiting: int = 100
     end_ids: frozenset[int] = frozenset()
     clock: Clock = field(default_factory=Clock)
+    prefix_cache_bytes: int = 0
+    swap_bytes: int = 0
+    speculate: int = 0
+    checks_are_exact: bool = True
+    drafter: Drafter | None = None
     chunks: dict[int, list[TextChunk]] = field(default_factory=dict)
     errors: dict[int, BestiaryError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.decoder.slots, self.prefill_chunk, self.max_waiting)
+        options = EngineOptions(
+            self.prefill_chunk,
+            self.max_waiting,
+            prefix_cache_bytes=self.prefix_cache_bytes,
+            swap_bytes=self.swap_bytes,
+            speculate=self.speculate,
+            checks_are_exact=self.checks_are_exact,
+        )
         self.engine = Engine(
-            self.decoder, LetterTokenizer(), self.end_ids, self.scheduler, self.clock
+            self.decoder, LetterTokenizer(), self.end_ids, options, self.clock, self.drafter
         )
 
     def step(self, times: int = 1) -> None:

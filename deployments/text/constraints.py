@@ -1,0 +1,184 @@
+"""Which tokens may come next where an answer has to match a grammar.
+
+llguidance (https://github.com/guidance-ai/llguidance) walks the grammar over bytes and
+gives a mask over the vocabulary. A mask takes microseconds mostly, milliseconds where
+a grammar is hard, and is computed in a thread of its own: it begins when a token was
+chosen and is needed after the model's next run, which leaves the GIL alone as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from numpy.typing import NDArray
+
+from bestiary.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+MASK_DEADLINE_S = 10.0  # the library's own limits end a mask within a few hundredths
+KEPT_GRAMMARS = 64  # compiled; a request's candidates and repeated schemas share one
+MAX_GRAMMAR = 2**18  # characters
+MESSAGE_LIMIT = 400  # characters of the library's message that a caller is told
+
+_STATE = re.compile(r"<state>|<non-verbose/>")  # where the library's messages begin to ramble
+
+Mask = NDArray[np.uint8]  # a bit per token, the lowest bit first
+
+
+class TokenMatcher:
+    """One sequence's place in its grammar. Used by one thread at a time."""
+
+    def __init__(self, matcher: LLMatcher, mask: Mask, workers: Executor, param: str) -> None:
+        self.param = param  # the caller's field that the grammar came from
+        self.complete = False  # nothing may follow any more
+        self._matcher = matcher
+        self._workers = workers
+        self._mask = mask
+        self._coming: Future[Mask] | None = None
+        self._late = False
+
+    def accept(self, token: int) -> None:
+        """The token was chosen; begins to compute the mask for the one after it."""
+        if not self._settled():
+            return
+        going = self._matcher.consume_token(token)
+        self.complete = going and self._matcher.is_stopped()
+        if going and not self.complete:
+            self._coming = self._workers.submit(_mask_of, self._matcher)
+
+    def mask(self) -> Mask | None:
+        """What may come next; None where the grammar cannot go on, see `fault`."""
+        if not self._settled() or self._matcher.is_error() or not self._mask.any():
+            return None
+        return self._mask
+
+    def fault(self) -> InvalidRequest:
+        """Why there is no mask."""
+        reason = f"it took over {MASK_DEADLINE_S:.0f} s to find what may follow"
+        if not self._late:
+            reason = _told(self._matcher.get_error()) or "no token of this model can follow"
+        message = f"the answer cannot go on within what it has to match: {reason}"
+        return InvalidRequest(message, self.param)
+
+    def _settled(self) -> bool:
+        """Waits for the mask: the library allows one use of a matcher at a time."""
+        if self._coming is not None and not self._late:
+            try:
+                self._mask = self._coming.result(MASK_DEADLINE_S)
+                self._coming = None
+            except TimeoutError:
+                self._late = True
+        return not self._late
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledGrammar:
+    """Where the sequences of a request begin. `matcher` is copied, never used."""
+
+    matcher: LLMatcher
+    mask: Mask  # of the first token
+    workers: Executor
+    param: str
+
+    def begin(self) -> TokenMatcher:
+        return TokenMatcher(self.matcher.deep_copy(), self.mask, self.workers, self.param)
+
+
+class GrammarCompiler:
+    """Of one model's tokenizer. Thread-safe; `close` ends its thread."""
+
+    def __init__(self, tokenizer: str, vocabulary: int, end_ids: Collection[int]) -> None:
+        """`tokenizer` as `tokenizer.json` has it; `vocabulary` of the model's logits.
+
+        Raises ValueError where the tokenizer's tokens do not stand for bytes.
+        """
+        ends = sorted(end_ids) or None
+        try:
+            self._tokenizer = LLTokenizer(tokenizer, n_vocab=vocabulary, eos_token=ends)
+        except ValueError:  # a model may have fewer logits than its tokenizer has tokens
+            self._tokenizer = LLTokenizer(tokenizer, eos_token=ends)
+        self._limits = LLParserLimits(verbose_errors=False)
+        self._workers = ThreadPoolExecutor(1, thread_name_prefix="text-masks")
+        self._lock = Lock()
+        self._kept: OrderedDict[str, tuple[LLMatcher, Mask]] = OrderedDict()
+
+    def compile(self, grammar: str, param: str) -> CompiledGrammar:
+        """Takes up to seconds for a very large grammar. Raises InvalidRequest."""
+        if len(grammar) > MAX_GRAMMAR:
+            told = f"{len(grammar)} characters are over the limit of {MAX_GRAMMAR}"
+            raise InvalidRequest(f"{param} cannot be enforced: {told}", param)
+        with self._lock:
+            found = self._kept.get(grammar)
+        if found is None:
+            found = self._compiled(grammar, param)
+            self._keep(grammar, found)
+        return CompiledGrammar(*found, self._workers, param)
+
+    def is_special(self, token: int) -> bool:
+        """Whether grammars have to name the token, as its text does not match it."""
+        return bool(self._tokenizer.is_special_token(token))
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _compiled(self, grammar: str, param: str) -> tuple[LLMatcher, Mask]:
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
+        mask = _mask_of(matcher)
+        if matcher.is_error():
+            message = f"{param} cannot be enforced: {_told(matcher.get_error())}"
+            raise InvalidRequest(message, param)
+        return matcher, mask
+
+    def _keep(self, grammar: str, compiled: tuple[LLMatcher, Mask]) -> None:
+        with self._lock:
+            self._kept[grammar] = compiled
+            while len(self._kept) > KEPT_GRAMMARS:
+                self._kept.popitem(last=False)
+
+
+def compiler_of(
+    tokenizer: str, vocabulary: int, end_ids: Collection[int]
+) -> GrammarCompiler | None:
+    """None, and a line in the log, for tokenizers whose tokens do not stand for bytes."""
+    try:
+        return GrammarCompiler(tokenizer, vocabulary, end_ids)
+    except ValueError as error:
+        log.warning("this model's answers cannot be constrained: %s", error)
+        return None
+
+
+def forbid(
+    logits: NDArray[np.float32], rows: Sequence[int], matchers: Sequence[TokenMatcher]
+) -> list[int]:
+    """Sets what may not come next to -inf, in place; the rows that cannot go on are left alone.
+
+    Gives those back. `logits` [B, vocabulary]; `rows` names those of the matchers.
+    """
+    masks = [matcher.mask() for matcher in matchers]
+    going = [(row, mask) for row, mask in zip(rows, masks, strict=True) if mask is not None]
+    if going:
+        indices, packed = zip(*going, strict=True)
+        bits = np.unpackbits(np.stack(packed), axis=1, count=logits.shape[1], bitorder="little")
+        kept = logits[list(indices)]
+        np.putmask(kept, bits == 0, -np.inf)
+        logits[list(indices)] = kept
+    return [row for row, mask in zip(rows, masks, strict=True) if mask is None]
+
+
+def _mask_of(matcher: LLMatcher) -> Mask:
+    return np.frombuffer(matcher.compute_bitmask(), np.uint8)
+
+
+def _told(error: str) -> str:
+    """The library's message without its state, on one line."""
+    plain = " ".join(_STATE.split(error)[0].split())
+    return plain if len(plain) <= MESSAGE_LIMIT else plain[: MESSAGE_LIMIT - 1] + "…"
