@@ -23,7 +23,7 @@ from bestiary.errors import (
     Overloaded,
     Unavailable,
 )
-from bestiary.schemas.replica import ReplicaLoad
+from bestiary.schemas.replica import ReplicaLoad, TextCounts
 from bestiary.schemas.text import TextChunk
 from deployments.text.engine import Engine, StepResult
 from deployments.text.generation import Ticket
@@ -63,6 +63,7 @@ class EngineLoop:
         self._fault: BaseException | None = None
         self._step_began_s: float | None = None
         self._load = engine.load()
+        self._counts = engine.counts()
         self._thread = threading.Thread(target=self._run, name="text-engine", daemon=True)
         self._thread.start()
 
@@ -97,6 +98,10 @@ class EngineLoop:
     def load(self) -> ReplicaLoad:
         """As of the last step."""
         return self._load
+
+    def counts(self) -> TextCounts:
+        """As of the last step."""
+        return self._counts
 
     def check(self) -> None:
         """Raises Unavailable where the thread is dead or a step does not end."""
@@ -146,6 +151,7 @@ class EngineLoop:
         self._step_began_s = None
         result.errors.update(refused)
         self._load = self._engine.load()
+        self._counts = self._engine.counts()
         if result.chunks or result.errors:
             self._hand_over(self._deliver, result)
 

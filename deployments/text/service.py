@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from bestiary.schemas.replica import ReplicaLoad
+from bestiary.schemas.replica import ReplicaLoad, TextCounts
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
 from deployments.text.intake import Intake
 from deployments.text.loop import EngineLoop
@@ -53,6 +53,9 @@ class TextService:
 
     def load(self) -> ReplicaLoad:
         return self._loop.load()
+
+    def counts(self) -> TextCounts:
+        return self._loop.counts()
 
     def check(self) -> None:
         """Raises Unavailable where the engine does not run any more."""

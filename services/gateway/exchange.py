@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from bestiary.errors import BestiaryError
 from bestiary.schemas.routing import RouteDecision
-from bestiary.schemas.text import EngineTimings
+from bestiary.schemas.text import EngineTimings, Priority
 from bestiary.state.keys import ApiKey
 from services.gateway.dialects.base import Dialect
 from services.router.routed_call import CallRecord
@@ -30,6 +30,7 @@ class Exchange:
     dialect: Dialect
     deadline: float  # when the answer must be complete; later only by being moved nearer
     strict: bool = False  # the caller forbids fallback and spillover
+    priority: Priority = Priority.INTERACTIVE  # whether it gives way where rows are short
     body_receipt: bool = False  # the caller wants the receipt in the body too
     arrived: float = field(default_factory=perf_counter)
     caller: ApiKey | None = None
@@ -53,6 +54,11 @@ class Exchange:
     @property
     def decision(self) -> RouteDecision | None:
         return self.records[0].decision if self.records else None
+
+    @property
+    def tenant(self) -> str:
+        """Whom the work is done for; a key's owner, where there is one."""
+        return self.caller.id if self.caller is not None else ""
 
     def remaining_s(self) -> float:
         """Seconds to the deadline; never under a millisecond, for fields that must be positive."""

@@ -44,8 +44,11 @@ class Inference:
     ) -> Generation:
         """Returns once every call has its first chunk; close the generation in a `finally`."""
         exchange.dispatch_begins()
+        asked = {"tenant": exchange.tenant, "priority": exchange.priority}
         try:
-            calls = await self._start(route, requests)
+            calls = await self._start(
+                route, [request.model_copy(update=asked) for request in requests]
+            )
         except BaseException:
             exchange.dispatch_ends()
             raise

@@ -13,11 +13,13 @@ import math
 import re
 import uuid
 from time import perf_counter
+from typing import TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bestiary.errors import BestiaryError, BodyTooLarge, InvalidRequest
+from bestiary.schemas.text import Priority
 from bestiary.telemetry.metrics import RequestMetrics
 from services.gateway.dialects.base import Dialects
 from services.gateway.error_mapping import error_headers, public
@@ -35,6 +37,7 @@ CLIENT_LEFT = 499  # nginx's number for it; only the metrics see it
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _UNTIMED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  # probes are not traffic
 _logger = logging.getLogger(__name__)
+V = TypeVar("V")
 
 
 class Observed:
@@ -188,6 +191,8 @@ def _read_wishes(exchange: Exchange, headers: Headers) -> None:
     """The `x-bestiary-*` request headers. Raises InvalidRequest that names the header."""
     exchange.strict = _flag(headers, "x-bestiary-strict")
     exchange.body_receipt = _choice(headers, "x-bestiary-receipt", {"": False, "body": True})
+    priorities = {"": Priority.INTERACTIVE} | {one.value: one for one in Priority}
+    exchange.priority = _choice(headers, "x-bestiary-priority", priorities)
     timeout = headers.get("x-bestiary-timeout")
     if timeout is not None:
         exchange.deadline = min(exchange.deadline, exchange.arrived + _seconds(timeout))
@@ -197,7 +202,7 @@ def _flag(headers: Headers, name: str) -> bool:
     return _choice(headers, name, {"": False, "false": False, "0": False, "true": True, "1": True})
 
 
-def _choice(headers: Headers, name: str, values: dict[str, bool]) -> bool:
+def _choice(headers: Headers, name: str, values: dict[str, V]) -> V:
     value = headers.get(name, "").strip().lower()
     if value not in values:
         known = ", ".join(filter(None, values))

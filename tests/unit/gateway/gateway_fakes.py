@@ -28,6 +28,7 @@ from bestiary.profile.models import (
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteDecision, RouteRequest, Tier
 from bestiary.schemas.text import (
+    ConstraintKind,
     CountTokensRequest,
     EngineTimings,
     FinishReason,
@@ -128,7 +129,7 @@ def answer_of(request: TextRequest, candidate: int) -> list[str]:
 
     An instance of its schema, where the request has one.
     """
-    if request.constraint is not None:
+    if request.constraint is not None and request.constraint.kind is ConstraintKind.JSON_SCHEMA:
         return [json.dumps(instance_of(json.loads(request.constraint.source)))]
     more = f" ({candidate})" if candidate > 1 else ""
     said = f"You said: {prompt_of(request)}{more}"

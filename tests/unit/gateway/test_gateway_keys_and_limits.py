@@ -158,3 +158,19 @@ def test_metrics_ask_for_an_admin_key_where_the_profile_says_so(door):
         opened = client.get("/metrics", headers={"x-api-key": admin})
 
     assert [one.status_code for one in (closed, wrong, opened)] == [401, 403, 200]
+
+
+def test_work_is_done_for_the_keys_owner_and_at_the_priority_that_was_asked_for(door):
+    body = {"model": "gecko", "messages": [{"role": "user", "content": "hello"}]}
+    door.client.post("/v1/chat/completions", json=body)
+    door.client.post("/v1/chat/completions", json=body, headers={"x-bestiary-priority": "batch"})
+
+    first, second = door.router.requests
+    assert first.tenant == second.tenant != ""
+    assert (first.priority.value, second.priority.value) == ("interactive", "batch")
+
+
+def test_an_unknown_priority_names_the_known_ones(door):
+    reply = door.client.get("/v1/models", headers={"x-bestiary-priority": "urgent"})
+    assert reply.status_code == 400
+    assert "interactive, batch" in reply.json()["error"]["message"]
