@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from bestiary.errors import KernelError
 
+CONFIG_FILE = "config.json"
 ONE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 READABLE = frozenset({np.dtype(t) for t in (np.float32, np.float16, np.float64)}) | {
@@ -76,9 +77,12 @@ class Checkpoint:
 class Config:
     """`config.json` with the types that a builder needs, or a KernelError that names the key."""
 
-    def __init__(self, values: Mapping[str, object], folder: Path) -> None:
+    def __init__(
+        self, values: Mapping[str, object], folder: Path, file_name: str = CONFIG_FILE
+    ) -> None:
         self._values = values
         self._folder = folder
+        self._file_name = file_name
 
     @property
     def architecture(self) -> str:
@@ -139,10 +143,10 @@ class Config:
             return None
         if not isinstance(value, dict):
             raise self._wrong(key, value, "an object")
-        return Config(value, self._folder)
+        return Config(value, self._folder, self._file_name)
 
     def _wrong(self, key: str, value: object, wanted: str) -> KernelError:
-        return KernelError(f"{self._folder}/config.json: {key} is {value!r}, not {wanted}")
+        return KernelError(f"{self._folder}/{self._file_name}: {key} is {value!r}, not {wanted}")
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.errors import KernelError
+from deployments.kernels.adapter_targets import targets_to_text
 from deployments.kernels.checkpoint import Checkpoint
 from deployments.kernels.decoder_graph import DecoderGraph
-from deployments.kernels.decoder_names import POSITIONS
+from deployments.kernels.decoder_names import ADAPTERS, POSITIONS
 from deployments.kernels.gemma3 import write_gemma3
 from deployments.kernels.gpt2 import write_gpt2
 from deployments.kernels.graph_writer import GraphWriter
@@ -36,10 +37,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 
 
-def build_decoder(folder: Path, target: Path, precision_name: str, positions: int) -> None:
+def build_decoder(
+    folder: Path, target: Path, precision_name: str, positions: int, *, adapters: bool = False
+) -> None:
     """Writes the graph of the Hugging Face checkpoint in `folder` into `target`.
 
-    `positions`: tokens that the tables of positions cover. Raises KernelError for an
+    `positions`: tokens that the tables of positions cover; `adapters`: whether rows can
+    have adapters, which without one costs a little too. Raises KernelError for an
     unknown architecture or precision, for an option of the model that its graph cannot
     have, and for a checkpoint that is not what its config says.
     """
@@ -51,6 +55,9 @@ def build_decoder(folder: Path, target: Path, precision_name: str, positions: in
         longest = checkpoint.config.integer(architecture.longest)
         if positions > longest:
             raise KernelError(f"a context of {positions} tokens is over the model's {longest}")
-        decoder = DecoderGraph(graph, precision(precision_name, graph))
+        decoder = DecoderGraph(graph, precision(precision_name, graph), adapters)
         architecture.write(checkpoint, decoder, positions)
-        graph.save(name, {POSITIONS: str(positions)})
+        facts = {POSITIONS: str(positions)}
+        if adapters:
+            facts[ADAPTERS] = targets_to_text(decoder.targets)
+        graph.save(name, facts)

@@ -11,6 +11,7 @@ rows (S > 1 only with B = 1); row b has its own length:
     present.L.key              the same buffer as past_key_values.L.key
     logits                     float32 [B * K, vocabulary], row after row
 
+A graph that takes adapters has the inputs of `adapter_graph.py` too.
 What an architecture is made of is in its own file (`llama.py`, `gpt2.py`, `gemma3.py`).
 """
 
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from deployments.kernels import decoder_names as names
+from deployments.kernels.adapter_graph import AdapterWriter
+from deployments.kernels.adapter_targets import Parts, Target
 from deployments.kernels.graph_writer import MICROSOFT, Attribute, GraphWriter
 from deployments.kernels.precisions import Precision
 
@@ -61,13 +64,29 @@ class HeadNorms:
 class DecoderGraph:
     """Writes a decoder, part by part, in the order in which data flows."""
 
-    def __init__(self, graph: GraphWriter, precision: Precision) -> None:
+    def __init__(self, graph: GraphWriter, precision: Precision, adapters: bool = False) -> None:
         self.precision = precision
         self._graph = graph
         self.ids = graph.input(names.IDS, TensorProto.INT64, ["batch", "sequence"])
         self._lengths = graph.input(names.LENGTHS, TensorProto.INT32, ["batch"])
         self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
         self._wanted = graph.input(names.WANTED, TensorProto.INT64, ["batch", "wanted", 1])
+        self._adapters = AdapterWriter(graph, precision.element_type) if adapters else None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What adapters can change; nothing where the graph takes none."""
+        return () if self._adapters is None else tuple(self._adapters.targets)
+
+    def linear(self, x: str, weight: Vector, bias: Vector | None, name: str, parts: Parts) -> str:
+        """x [B, S, in] and weight [out, in] -> [B, S, out], each row with its own adapter.
+
+        `parts`: the modules whose weights are stacked in this one.
+        """
+        product = self.precision.linear(x, weight, bias, name)
+        if self._adapters is None:
+            return product
+        return self._adapters.added(x, product, Target(name, weight.shape[1], parts))
 
     def rotary(self, name: str, cosines: Vector, sines: Vector) -> Rotary:
         """Tables [positions, head_dim / 2] that `attention` turns queries and keys by."""

@@ -14,7 +14,9 @@ WANTED = "wanted_positions"
 LOGITS = "logits"
 PAST = "past_key_values"
 PARTS = ("key", "value")
-POSITIONS = "positions"  # metadata: how many tokens the rotary tables cover
+POSITIONS = "positions"  # metadata: how many tokens the tables of positions cover
+ADAPTER_INDEX = "adapter_index"
+ADAPTERS = "adapters"  # metadata: the products that adapters can change; begins their inputs
 
 
 def past(layer: int, part: str) -> str:

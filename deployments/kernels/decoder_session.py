@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from bestiary.errors import KernelError
 from deployments.kernels import decoder_names as names
+from deployments.kernels.adapter_memory import AdapterMemory
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
 
+WIDE = 64  # logits of one run that a shared buffer holds
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
 
-# Graph, first row, rows, new tokens per row, wanted logits per row.
-BindingKey = tuple[Graph, int, int, int, int]
+# Graph, first row, rows, new tokens per row, wanted logits per row, whether rows have adapters.
+BindingKey = tuple[Graph, int, int, int, int, bool]
 
 
 def pool_shape(session: ort.InferenceSession, slots: int, max_length: int) -> PoolShape:
@@ -46,13 +48,15 @@ class _Binding:
     lengths: NDArray[np.int32]  # [B]
     longest: NDArray[np.int32]  # []
     logits: NDArray[np.float32]  # [B * K, V]
+    adapters: NDArray[np.int64]  # [B], slots
 
 
 class DecoderSession:
     """Runs token ids against rows of a KV pool. Not thread-safe: one thread calls it.
 
     `others` are further builds of the same model that fill the same pool; where there
-    is none for a `Graph`, the one that decodes does its work.
+    is none for a `Graph`, the one that decodes does its work. `adapters` is where their
+    adapters lie, if they were built to take any.
     """
 
     def __init__(
@@ -60,15 +64,18 @@ class DecoderSession:
         session: ort.InferenceSession,
         pool: KvPool,
         others: Mapping[Graph, ort.InferenceSession] | None = None,
+        adapters: AdapterMemory | None = None,
     ) -> None:
+        self.adapters = adapters
         self.slots = pool.shape.slots
         self.max_length = pool.shape.max_length
         self.vocabulary: int = next(
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
-        self._sessions = {graph: session for graph in Graph} | dict(others or {})
+        self._sessions = dict.fromkeys(Graph, session) | dict(others or {})
         self._pool = pool
         self._logits = np.zeros((self.slots, self.vocabulary), np.float32)
+        self._wide = np.zeros((WIDE, self.vocabulary), np.float32)
         self._bindings: OrderedDict[BindingKey, _Binding] = OrderedDict()
 
     @property
@@ -84,17 +91,23 @@ class DecoderSession:
         graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
+        adapters: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Appends `token_ids` [B, S] to the rows from `first_row` on; logits [B, V].
 
         `past` [B] is how many tokens each row holds before. B > 1 requires S == 1.
         The logits are those of each row's last position, or with `every` of all S
-        positions [B * S, V], in a buffer that a later run writes over.
-        Raises ValueError where rows or lengths do not fit the pool.
+        positions [B * S, V], in a buffer that a later run writes over. `adapters` [B]
+        is each row's slot; None, or 0: the base alone.
+        Raises ValueError where rows, lengths or adapters do not fit the session.
         """
         rows, tokens = token_ids.shape
         self._check(first_row, rows, tokens, past)
-        binding = self._binding((graph, first_row, rows, tokens, tokens if every else 1))
+        slots = np.zeros(rows, np.int64) if adapters is None else adapters
+        adapted = self._check_adapters(slots, rows)
+        wanted = tokens if every else 1
+        binding = self._binding((graph, first_row, rows, tokens, wanted, adapted))
+        binding.adapters[...] = slots
         binding.token_ids[...] = token_ids
         np.add(past, tokens - 1, out=binding.lengths)
         binding.longest[...] = binding.lengths.max() + 1
@@ -121,6 +134,15 @@ class DecoderSession:
         if past.min() < 0 or past.max() + tokens > self.max_length:
             raise ValueError(f"{past.max()} + {tokens} tokens are over {self.max_length}")
 
+    def _check_adapters(self, adapters: NDArray[np.int64], rows: int) -> bool:
+        """Whether any row has one."""
+        slots = 1 if self.adapters is None else self.adapters.shape.slots
+        if adapters.shape != (rows,):
+            raise ValueError(f"adapters of shape {adapters.shape} for {rows} rows")
+        if adapters.min() < 0 or adapters.max() >= slots:
+            raise ValueError(f"adapter {adapters.max()} is not in {slots} slots")
+        return bool(adapters.any())
+
     def _binding(self, key: BindingKey) -> _Binding:
         found = self._bindings.get(key)
         if found is None:
@@ -130,7 +152,9 @@ class DecoderSession:
         self._bindings.move_to_end(key)
         return found
 
-    def _bind(self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int) -> _Binding:
+    def _bind(
+        self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int, adapted: bool
+    ) -> _Binding:
         session = self._sessions[graph]
         binding = _Binding(
             session=session,
@@ -138,9 +162,8 @@ class DecoderSession:
             token_ids=np.zeros((rows, tokens), np.int64),
             lengths=np.zeros(rows, np.int32),
             longest=np.zeros((), np.int32),
-            logits=self._logits[first_row : first_row + rows]
-            if wanted == 1
-            else np.zeros((rows * wanted, self.vocabulary), np.float32),
+            logits=self._logits_for(first_row, rows, wanted),
+            adapters=np.zeros(rows, np.int64),
         )
         positions = np.arange(tokens - wanted, tokens, dtype=np.int64)
         all_wanted = np.tile(positions[:, np.newaxis], (rows, 1, 1))
@@ -151,7 +174,16 @@ class DecoderSession:
         _bind_input(binding.bound, names.LONGEST, binding.longest)
         _bind_output(binding.bound, names.LOGITS, binding.logits)
         self._bind_caches(binding.bound, first_row, rows)
+        self._bind_adapters(binding, adapted)
         return binding
+
+    def _logits_for(self, first_row: int, rows: int, wanted: int) -> NDArray[np.float32]:
+        """Bindings share buffers: whoever wants many logits per row would fill the memory."""
+        if wanted == 1:
+            return self._logits[first_row : first_row + rows]
+        if rows * wanted > len(self._wide):
+            return np.zeros((rows * wanted, self.vocabulary), np.float32)
+        return self._wide[: rows * wanted]
 
     def _bind_caches(self, bound: ort.IOBinding, first_row: int, rows: int) -> None:
         pool = self._pool
@@ -161,6 +193,23 @@ class DecoderSession:
             place = (pool.device, 0, pool.shape.dtype.type, shape, pool.address(cache, first_row))
             bound.bind_input(names.past(layer, names.PARTS[part]), *place)
             bound.bind_output(names.present(layer, names.PARTS[part]), *place)
+
+    def _bind_adapters(self, binding: _Binding, adapted: bool) -> None:
+        inputs = [i for i in binding.session.get_inputs() if i.name.startswith(names.ADAPTERS)]
+        if not inputs and adapted:
+            raise ValueError("this graph was built without adapters")
+        if not inputs:
+            return
+        bound, memory = binding.bound, self.adapters
+        _bind_input(bound, names.ADAPTER_INDEX, binding.adapters)
+        if memory is not None and adapted:
+            for place in memory.places():
+                where = (memory.device, 0, memory.shape.dtype.type, place.shape, place.address)
+                bound.bind_input(place.name, *where)
+            return
+        for value in inputs:  # of rank 0: nothing is read and nothing added
+            nothing = np.zeros((1, 0, value.shape[2]), ELEMENT_TYPES[value.type])
+            bound.bind_cpu_input(value.name, nothing)
 
 
 def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:

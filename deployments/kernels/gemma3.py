@@ -22,6 +22,7 @@ from deployments.kernels.decoder_graph import (
     Vector,
 )
 from deployments.kernels.rotary import Tables, scaled_tables
+from deployments.kernels.stacked import stacked_linear
 from deployments.kernels.windows import FULL, SLIDING, windows_by_layer
 
 EMBEDDING = "model.embed_tokens"
@@ -98,13 +99,8 @@ class _Gemma3:
         """Gemma keeps how far a norm's scale is from 1."""
         return self._checkpoint.tensor(f"{name}.weight") + np.float32(1)
 
-    def linear(self, x: str, names: list[str], name: str) -> str:
-        """One product with several weights."""
-        weight = np.concatenate([self._checkpoint.tensor(f"{one}.weight") for one in names])
-        biases = [f"{one}.bias" for one in names]
-        biased = biases[0] in self._checkpoint
-        bias = np.concatenate([self._checkpoint.tensor(one) for one in biases]) if biased else None
-        return self.graph.precision.linear(x, weight, bias, name)
+    def linear(self, x: str, modules: list[str], name: str) -> str:
+        return stacked_linear(self._checkpoint, self.graph, x, modules, name)
 
 
 def _attention(weights: _Gemma3, layer: int, shape: AttentionShape, x: str, rotary: Rotary) -> str:

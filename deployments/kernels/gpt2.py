@@ -75,7 +75,8 @@ class _Gpt2:
     def linear(self, graph: DecoderGraph, x: str, name: str) -> str:
         # Conv1D keeps its weight as [in, out].
         weight = np.ascontiguousarray(self.tensor(f"{name}.weight").T)
-        return graph.precision.linear(x, weight, self.tensor(f"{name}.bias"), name)
+        modules = ((PREFIX + name, len(weight)),)
+        return graph.linear(x, weight, self.tensor(f"{name}.bias"), name, modules)
 
 
 def _attention(weights: _Gpt2, graph: DecoderGraph, shape: Gpt2Shape, layer: int, x: str) -> str:

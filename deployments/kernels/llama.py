@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from bestiary.errors import KernelError
 from deployments.kernels.checkpoint import Checkpoint, Config
 from deployments.kernels.decoder_graph import (
@@ -21,6 +19,7 @@ from deployments.kernels.decoder_graph import (
     Vector,
 )
 from deployments.kernels.rotary import rotary_tables
+from deployments.kernels.stacked import stacked_linear
 from deployments.kernels.windows import Windows, no_windows, same_windows, windows_by_layer
 
 EMBEDDING = "model.embed_tokens"
@@ -91,11 +90,9 @@ def _attention(
     rotary: Rotary,
 ) -> str:
     prefix = f"model.layers.{layer}.self_attn"
-    names = [f"{prefix}.{part}_proj" for part in "qkv"]
+    modules = [f"{prefix}.{part}_proj" for part in "qkv"]
     # One product for queries, keys and values: at one row a product costs its dispatch.
-    packed = graph.precision.linear(
-        x, _stacked(checkpoint, names), _stacked_bias(checkpoint, names), f"{prefix}.qkv_proj"
-    )
+    packed = stacked_linear(checkpoint, graph, x, modules, f"{prefix}.qkv_proj")
     norms = _head_norms(checkpoint, prefix, shape.epsilon)
     attended = graph.attention(layer, packed, shape.attention[layer], rotary, norms)
     return _linear(checkpoint, graph, attended, f"{prefix}.o_proj")
@@ -109,19 +106,7 @@ def _gated_mlp(checkpoint: Checkpoint, graph: DecoderGraph, layer: int, x: str) 
 
 
 def _linear(checkpoint: Checkpoint, graph: DecoderGraph, x: str, name: str) -> str:
-    return graph.precision.linear(
-        x, checkpoint.tensor(f"{name}.weight"), _stacked_bias(checkpoint, [name]), name
-    )
-
-
-def _stacked(checkpoint: Checkpoint, names: list[str]) -> Vector:
-    return np.concatenate([checkpoint.tensor(f"{name}.weight") for name in names])
-
-
-def _stacked_bias(checkpoint: Checkpoint, names: list[str]) -> Vector | None:
-    if f"{names[0]}.bias" not in checkpoint:
-        return None
-    return np.concatenate([checkpoint.tensor(f"{name}.bias") for name in names])
+    return stacked_linear(checkpoint, graph, x, [name], name)
 
 
 def _head_norms(checkpoint: Checkpoint, prefix: str, epsilon: float) -> HeadNorms | None:

@@ -37,11 +37,19 @@ Mask = NDArray[np.uint8]  # a bit per token, the lowest bit first
 class TokenMatcher:
     """One sequence's place in its grammar. Used by one thread at a time."""
 
-    def __init__(self, matcher: LLMatcher, mask: Mask, workers: Executor, param: str) -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        mask: Mask,
+        workers: Executor,
+        param: str,
+        deadline_s: float = MASK_DEADLINE_S,
+    ) -> None:
         self.param = param  # the caller's field that the grammar came from
         self.complete = False  # nothing may follow any more
         self._matcher = matcher
         self._workers = workers
+        self._deadline_s = deadline_s
         self._mask = mask
         self._coming: Future[Mask] | None = None
         self._late = False
@@ -63,7 +71,7 @@ class TokenMatcher:
 
     def fault(self) -> InvalidRequest:
         """Why there is no mask."""
-        reason = f"it took over {MASK_DEADLINE_S:.0f} s to find what may follow"
+        reason = f"it took over {self._deadline_s:g} s to find what may follow"
         if not self._late:
             reason = _told(self._matcher.get_error()) or "no token of this model can follow"
         message = f"the answer cannot go on within what it has to match: {reason}"
@@ -73,7 +81,7 @@ class TokenMatcher:
         """Waits for the mask: the library allows one use of a matcher at a time."""
         if self._coming is not None and not self._late:
             try:
-                self._mask = self._coming.result(MASK_DEADLINE_S)
+                self._mask = self._coming.result(self._deadline_s)
                 self._coming = None
             except TimeoutError:
                 self._late = True
@@ -94,7 +102,7 @@ class CompiledGrammar:
 
 
 class GrammarCompiler:
-    """Of one model's tokenizer. Thread-safe; `close` ends its thread."""
+    """Of one model's tokenizer. Thread-safe; its thread of masks ends with it."""
 
     def __init__(self, tokenizer: str, vocabulary: int, end_ids: Collection[int]) -> None:
         """`tokenizer` as `tokenizer.json` has it; `vocabulary` of the model's logits.
@@ -126,9 +134,6 @@ class GrammarCompiler:
     def is_special(self, token: int) -> bool:
         """Whether grammars have to name the token, as its text does not match it."""
         return bool(self._tokenizer.is_special_token(token))
-
-    def close(self) -> None:
-        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _compiled(self, grammar: str, param: str) -> tuple[LLMatcher, Mask]:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)

@@ -36,6 +36,9 @@ from deployments.text.throughput import Throughput
 log = logging.getLogger(__name__)
 
 
+EVERY_LOGIT_CHUNK = 32  # prompt tokens whose logits are all wanted; each is a row of the head
+
+
 @dataclass(slots=True)
 class StepResult:
     """What one step has to tell, request by request; a request with an error is over."""
@@ -222,6 +225,8 @@ class Engine:
         generation = prefill.generation
         if generation.scheduled_s is None:
             generation.scheduled_s = self._clock()
+        if _wants_every_logit(prefill):
+            return  # what is copied brings no logits
         prefill.done = self._prefixes.load(prefill.row, prefill.tokens)
         if prefill.resumes is None:
             for sequence in generation.sequences:
@@ -230,10 +235,15 @@ class Engine:
     def _run_chunk(self, prefill: Prefill, budget: int, result: StepResult) -> int:
         """How many tokens were computed."""
         begun_s = self._clock()
-        start, stop = prefill.done, prefill.next_stop(budget)
+        every = _wants_every_logit(prefill)
+        most = min(budget, EVERY_LOGIT_CHUNK) if every else budget
+        start, stop = prefill.done, prefill.next_stop(most)
         tokens = prefill.tokens[None, start:stop]
         past = np.array([start], np.int32)
-        logits = self._decoder.run(prefill.row, tokens, past, Graph.PREFILL)
+        logits = self._decoder.run(prefill.row, tokens, past, Graph.PREFILL, every=every)
+        if every:
+            _note_prompt(prefill.generation, logits, start)
+            logits = logits[-1:]
         prefill.done = stop
         if stop == len(prefill.tokens):
             self._complete(prefill, logits, result)
@@ -371,6 +381,9 @@ class Engine:
         """A fault inside ends these requests; the engine and everyone else go on."""
         try:
             yield
+        except BestiaryError as error:  # a request's own: it says what is wrong
+            for generation in generations:
+                self._fail(generation, error, result)
         except Exception as error:  # of many kinds: ONNX Runtime's, numpy's, tokenizers'
             log.exception("%s failed", what)
             for generation in generations:
@@ -403,6 +416,15 @@ class Engine:
                 if one.sequence.finish is not None or self._is_gone(one.generation)
             ]
         )
+
+
+def _wants_every_logit(prefill: Prefill) -> bool:
+    return prefill.generation.request.prompt_logprobs is not None and prefill.resumes is None
+
+
+def _note_prompt(generation: Generation, logits: NDArray[np.float32], start: int) -> None:
+    assert generation.request.prompt_logprobs is not None
+    generation.request.prompt_logprobs.note(logits, start)
 
 
 def _stretches(rows: int, apart: Container[int]) -> Iterator[tuple[int, int]]:

@@ -70,10 +70,6 @@ class Intake:
             tools=self._obligations.tool_reading(request),
         )
 
-    def close(self) -> None:
-        """Ends the thread that works for constraints."""
-        self._obligations.close()
-
     def count(self, request: CountTokensRequest) -> tuple[int, ...]:
         """The prompt's token ids as `prepare` would make them; no limit applies."""
         if (request.messages is None) == (request.text is None):

@@ -36,7 +36,7 @@ class TokenScores:
     token: int
     logprob: float
     top_ids: NDArray[np.int64]  # [top], the likeliest first
-    top_logprobs: NDArray[np.float32]  # [top]
+    top_logprobs: NDArray[np.float64]  # [top]
 
 
 def score(
@@ -47,7 +47,7 @@ def score(
     found: list[TokenScores] = []
     for row, token, top, normaliser in zip(logits, tokens, tops, normalisers, strict=True):
         ids, likeliest = _likeliest(row, top)
-        logprob = float(row[token] - normaliser)
+        logprob = float(row[token]) - float(normaliser)
         found.append(TokenScores(token, logprob, ids, likeliest - normaliser))
     return found
 
@@ -136,12 +136,13 @@ def _scored(token: int, logprob: float | None, spells: Spells) -> ScoredToken:
     return ScoredToken(token, spelling.data, spelling.special, logprob)
 
 
-def _log_normalisers(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """log(sum(exp(logits))) of each row."""
+def _log_normalisers(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """log(sum(exp(logits))) of each row; exact enough that likely tokens keep their digits."""
     best = logits.max(axis=1)
     weights = logits - best[:, None]
     np.exp(weights, out=weights)
-    normalisers: NDArray[np.float32] = best + np.log(weights.sum(axis=1))
+    sums = weights.sum(axis=1).astype(np.float64)
+    normalisers: NDArray[np.float64] = best.astype(np.float64) + np.log(sums)
     return normalisers
 
 

@@ -52,10 +52,6 @@ class Obligations:
             return self._compile(alone(grammar_of(constraint)), constraint.param)
         return None
 
-    def close(self) -> None:
-        if self._grammars is not None:
-            self._grammars.close()
-
     def _required_calls(self, use: ToolUse) -> str:
         """Required calls match their tool's schema, strict or not."""
         tools = tuple(tool for tool in use.tools if use.only in (None, tool.name))

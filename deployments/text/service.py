@@ -63,7 +63,6 @@ class TextService:
 
     async def close(self) -> None:
         await self._loop.close()
-        self._intake.close()
 
     async def _prepared(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
         constrained = request.constraint is not None or request.tool_use is not None

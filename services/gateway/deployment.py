@@ -78,18 +78,16 @@ class Gateway:
 
 
 def _handle_for(deployment: str) -> ModelHandle:
-    return ServeModelHandle(serve.get_app_handle(deployment))
+    return ServeModelHandle(serve.get_deployment_handle(deployment, deployment))
 
 
 async def running_replicas() -> Mapping[str, int]:
-    """By Serve application."""
+    """By Serve application, which is named after its deployment."""
     status = await asyncio.to_thread(serve.status)
     return {
-        name: sum(
-            deployment.replica_states.get("RUNNING", 0)
-            for deployment in application.deployments.values()
-        )
+        name: application.deployments[name].replica_states.get("RUNNING", 0)
         for name, application in status.applications.items()
+        if name in application.deployments
     }
 
 

@@ -10,14 +10,33 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import traceback
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal
 
 import openai
+from pydantic import BaseModel
 
 QUESTION = [{"role": "user", "content": "Say one short sentence about the sea."}]
+
+
+class Sea(BaseModel):
+    """What an answer is held to. Bounded, so that it ends whatever the model is like."""
+
+    mood: Literal["calm", "wild"]
+    salty: bool
+
+
+class Look(BaseModel):
+    """Look in a direction"""
+
+    direction: Literal["north", "south"]
+
+
+LOOK = openai.pydantic_function_tool(Look)
 
 
 class Checks:
@@ -123,6 +142,148 @@ class Checks:
         )
         assert [chunk.choices[0].finish_reason for chunk in stream][-1] in ("stop", "length")
 
+    def check_chat_logprobs(self) -> None:
+        asked = {"model": self.model, "messages": QUESTION, "max_tokens": 12, "temperature": 0}
+        asked |= {"logprobs": True, "top_logprobs": 3}
+        choice = self.client.chat.completions.create(**asked).choices[0]
+        entries = choice.logprobs.content
+        said = b"".join(bytes(entry.bytes or ()) for entry in entries)
+        assert said == choice.message.content.encode(), (said, choice)
+        assert all(entry.logprob <= 0 for entry in entries)
+        assert all(len(entry.top_logprobs) == 3 for entry in entries)
+        chunks = self.client.chat.completions.create(**asked, stream=True)
+        streamed = [c.choices[0].logprobs.content for c in chunks if c.choices[0].logprobs]
+        tokens = [entry.token for content in streamed for entry in content]
+        assert tokens == [entry.token for entry in entries], tokens
+
+    def check_completion_logprobs(self) -> None:
+        choice = self.client.completions.create(
+            model=self.model, prompt="The sea is", max_tokens=4, logprobs=2, temperature=0
+        ).choices[0]
+        lists = choice.logprobs
+        assert "".join(lists.tokens) == choice.text, (lists, choice.text)
+        assert all(2 <= len(top) <= 3 for top in lists.top_logprobs), lists.top_logprobs
+
+    def check_prompt_logprobs(self) -> None:
+        answer = self.client.completions.create(
+            model=self.model, prompt="The sea is wide", max_tokens=0, logprobs=1, echo=True
+        )
+        lists = answer.choices[0].logprobs
+        assert answer.usage.completion_tokens == 0
+        assert lists.token_logprobs[0] is None
+        assert all(number <= 0 for number in lists.token_logprobs[1:])
+        for token, offset in zip(lists.tokens, lists.text_offset, strict=True):
+            assert answer.choices[0].text[offset:].startswith(token), (token, offset)
+
+    def check_parse_of_a_json_schema(self) -> None:
+        answer = self.client.chat.completions.parse(
+            model=self.model, messages=QUESTION, max_tokens=60, response_format=Sea
+        )
+        assert isinstance(answer.choices[0].message.parsed, Sea), answer
+        assert answer.choices[0].finish_reason == "stop"
+
+    def check_stream_of_a_json_schema(self) -> None:
+        with self.client.chat.completions.stream(
+            model=self.model, messages=QUESTION, max_tokens=60, response_format=Sea
+        ) as stream:
+            answer = stream.get_final_completion()
+        assert isinstance(answer.choices[0].message.parsed, Sea), answer
+
+    def check_a_schema_the_hugging_face_way(self) -> None:
+        schema = Sea.model_json_schema() | {"additionalProperties": False}
+        answer = self.client.chat.completions.create(
+            model=self.model,
+            messages=QUESTION,
+            max_tokens=60,
+            response_format={"type": "json_object", "value": schema},
+        )
+        assert Sea.model_validate_json(answer.choices[0].message.content)
+
+    def check_regex(self) -> None:
+        asked = {"model": self.model, "messages": QUESTION, "max_tokens": 8}
+        answer = self.client.chat.completions.create(
+            **asked, response_format={"type": "regex", "regex": "(yes|no)"}
+        )
+        assert answer.choices[0].message.content in ("yes", "no")
+        self._raises(
+            openai.BadRequestError,
+            lambda: self.client.chat.completions.create(
+                **asked, response_format={"type": "regex", "regex": "(yes"}
+            ),
+            param="response_format",
+        )
+
+    def check_tool_call_and_its_result(self) -> None:
+        asked = {"model": self.model, "max_tokens": 100, "tools": [LOOK]}
+        choice = self.client.chat.completions.create(
+            **asked, messages=QUESTION, tool_choice="required", parallel_tool_calls=False
+        ).choices[0]
+        assert choice.finish_reason == "tool_calls", choice
+        [call] = choice.message.tool_calls
+        assert (call.type, call.function.name) == ("function", "Look")
+        assert Look.model_validate_json(call.function.arguments)
+        result = {"role": "tool", "tool_call_id": call.id, "content": "A ship."}
+        again = self.client.chat.completions.create(
+            **asked | {"max_tokens": 8}, messages=[*QUESTION, choice.message, result]
+        )
+        assert again.choices
+
+    def check_parsed_tool_call(self) -> None:
+        named = {"type": "function", "function": {"name": "Look"}}
+        message = (
+            self.client.chat.completions.parse(
+                model=self.model,
+                messages=QUESTION,
+                max_tokens=60,
+                tools=[LOOK],
+                tool_choice=named,
+            )
+            .choices[0]
+            .message
+        )
+        assert isinstance(message.tool_calls[0].function.parsed_arguments, Look), message
+        result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "A ship."}
+        assert self.client.chat.completions.create(
+            model=self.model, messages=[*QUESTION, message, result], max_tokens=8
+        ).choices
+
+    def check_streamed_tool_call(self) -> None:
+        named = {"type": "function", "function": {"name": "Look"}}
+        with self.client.chat.completions.stream(
+            model=self.model, messages=QUESTION, max_tokens=60, tools=[LOOK], tool_choice=named
+        ) as stream:
+            done = [e for e in stream if e.type == "tool_calls.function.arguments.done"]
+            choice = stream.get_final_completion().choices[0]
+        assert [event.name for event in done] == ["Look"]
+        assert json.loads(done[0].arguments) == json.loads(
+            choice.message.tool_calls[0].function.arguments
+        )
+        assert choice.finish_reason == "tool_calls"
+
+    def check_tools_that_need_not_be_called(self) -> None:
+        for choice in ("auto", "none"):
+            answer = self.client.chat.completions.create(
+                model=self.model, messages=QUESTION, max_tokens=16, tools=[LOOK], tool_choice=choice
+            ).choices[0]
+            assert answer.message.content or answer.message.tool_calls, choice
+
+    def check_best_of(self) -> None:
+        answer = self.client.completions.create(
+            model=self.model, prompt="The sea is", best_of=3, n=1, max_tokens=4, temperature=1
+        )
+        assert len(answer.choices) == 1
+        assert answer.usage.completion_tokens > 4  # the others are counted too
+
+    def check_logit_bias(self) -> None:
+        asked = {"model": self.model, "prompt": "The sea is", "max_tokens": 2}
+        assert self.client.completions.create(**asked, logit_bias={"5": -100, "6": 1}).choices
+        for bad in ({"sea": 1}, {"5": 101}):
+            error = self._raises(
+                openai.BadRequestError,
+                lambda bad=bad: self.client.completions.create(**asked, logit_bias=bad),
+            )
+            assert error.param.startswith("logit_bias"), error.param
+
     def check_embeddings(self) -> None:
         packed = self.client.embeddings.create(
             model=self.embedding_model, input=["the sea", "the land"]
@@ -174,7 +335,10 @@ class Checks:
         self._raises(
             openai.BadRequestError, lambda: create(**good, extra_body={"colour": 1}), "colour"
         )
-        self._raises(openai.BadRequestError, lambda: create(**good, logprobs=True), "logprobs")
+        self._raises(
+            openai.BadRequestError, lambda: create(**good, functions=[{"name": "x"}]), "functions"
+        )
+        self._raises(openai.BadRequestError, lambda: create(**good, top_logprobs=2), "top_logprobs")
         unknown = self._raises(
             openai.NotFoundError, lambda: create(**{**good, "model": "no-such-model"})
         )

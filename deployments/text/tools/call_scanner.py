@@ -77,7 +77,6 @@ class CallScanner:
             self._piece = character
         elif self._at is _At.COLON and character == ":":
             self._at = _At.VALUE
-            self._piece = ""
         elif self._at is _At.AFTER_VALUE and character == ",":
             self._at = _At.KEY
         elif self._at in (_At.AFTER_VALUE, _At.KEY) and character == "}":
@@ -136,16 +135,16 @@ class CallScanner:
             self._arguments = (self._arguments or "") + character
 
     def _end_value(self) -> None:
-        value = _parsed(self._piece)
-        streamed = self._piece[:1] == "{"
+        piece, self._piece = self._piece, ""
+        value = _parsed(piece)
         self._at = _At.AFTER_VALUE
         if self._key == NAME_KEY:
             self.name = value if isinstance(value, str) else None
             if self.name is None:
                 self._at = _At.BROKEN
-        elif self._key in ARGUMENT_KEYS and not streamed:
+        elif self._key in ARGUMENT_KEYS and not piece.startswith("{"):
             # A string with JSON in it, or null for none; anything else is as it is.
-            written = value if isinstance(value, str) else self._piece
+            written = value if isinstance(value, str) else piece
             self._arguments = "{}" if value is None else written
 
     def _ends_string(self, character: str) -> bool:

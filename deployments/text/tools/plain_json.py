@@ -8,5 +8,5 @@ from deployments.text.tools.tool_format import CallSyntax, ToolFormat
 PLAIN_JSON = ToolFormat(
     name="plain_json",
     syntax=CallSyntax(arguments_key="arguments", between=", ", opens_list="[", closes_list="]"),
-    reader=lambda names: BareJsonReader(names, between="[,]", prefix="[TOOL_CALLS]"),
+    reader=lambda names: BareJsonReader(names, between="[,]"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
-from bestiary.errors import BestiaryError, ContextOverflow
+from bestiary.errors import BestiaryError, ContextOverflow, InvalidRequest
 from bestiary.garden.card import Family, ModelCard, SamplingDefaults, Source
 from bestiary.profile.applications import GatewayArgs, ServedModel
 from bestiary.profile.models import (
@@ -28,6 +29,7 @@ from bestiary.profile.models import (
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteDecision, RouteRequest, Tier
 from bestiary.schemas.text import (
+    Constraint,
     ConstraintKind,
     CountTokensRequest,
     EngineTimings,
@@ -127,8 +129,10 @@ def prompt_of(request: TextRequest) -> str:
 def answer_of(request: TextRequest, candidate: int) -> list[str]:
     """Words that tell the prompt back; candidates 0 and 1 say the same, later ones differ.
 
-    An instance of its schema, where the request has one.
+    An instance of its schema or a regex's first alternative, where the request has one.
     """
+    if request.constraint is not None and request.constraint.kind is ConstraintKind.REGEX:
+        return [request.constraint.source.strip("()").split("|")[0]]
     if request.constraint is not None and request.constraint.kind is ConstraintKind.JSON_SCHEMA:
         return [json.dumps(instance_of(json.loads(request.constraint.source)))]
     more = f" ({candidate})" if candidate > 1 else ""
@@ -141,6 +145,8 @@ def answer_of(request: TextRequest, candidate: int) -> list[str]:
 
 def instance_of(schema: Mapping[str, object]) -> object:
     """Something that matches a simple schema."""
+    if isinstance(choices := schema.get("enum"), list):
+        return choices[0]
     if schema.get("type") == "object":
         properties = schema.get("properties")
         assert isinstance(properties, dict | None)
@@ -286,6 +292,8 @@ class FakeDispatcher:
         decision = self._take(route, request)
         if len(prompt_of(request).split()) > CONTEXT:
             raise ContextOverflow(f"more than {CONTEXT} tokens", "messages", 1000, CONTEXT)
+        if request.constraint is not None and request.constraint.kind is ConstraintKind.REGEX:
+            self._check_regex(request.constraint)
         call = FakeCall(self, request, CallRecord(decision, routing_s=1e-5))
         self.calls.append(call)
         if self.stall_after == 0:
@@ -320,6 +328,12 @@ class FakeDispatcher:
             text = " ".join(message.content for message in request.messages)
         count = TokenCount(tuple(range(len((text or "").split()))))
         return count, CallRecord(decision, routing_s=1e-5, call_s=1e-4)
+
+    def _check_regex(self, constraint: Constraint) -> None:
+        try:
+            re.compile(constraint.source)
+        except re.error as error:
+            raise InvalidRequest(f"cannot be enforced: {error}", constraint.param) from error
 
     def _take(
         self, route: RouteRequest, request: TextRequest | EmbeddingRequest | CountTokensRequest

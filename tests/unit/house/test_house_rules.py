@@ -14,7 +14,7 @@ from bestiary.errors import BestiaryError, every_error
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ROOMS = ("bestiary", "services", "deployments")
-MAY_KNOW_SERVE = ("app.py", "deployment.py")
+MAY_KNOW_SERVE = ("app.py", "deployment.py", "request_router.py")
 
 
 def modules() -> list[Path]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from text_fakes import Driver, FakeDecoder, prepared, solo
 
-from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
+from bestiary.errors import DeadlineExceeded, EngineFailure, InvalidRequest, Overloaded
 from bestiary.schemas.text import FinishReason, TextUsage
 
 
@@ -258,3 +261,49 @@ def test_the_expected_wait_is_zero_while_rows_are_free_and_grows_with_the_queue(
         one.step()
         waits.append(one.engine.load().queue_wait_s)
     assert 0 < waits[0] < waits[1] < waits[2]
+
+
+class NotedPrompt:
+    """In place of `PromptLogprobs`: which positions' logits were told, and what they were."""
+
+    def __init__(self, prompt: tuple[int, ...], like: FakeDecoder) -> None:
+        self._prompt = prompt
+        self._like = like
+        self.positions: list[int] = []
+
+    def note(self, logits: np.ndarray, start: int) -> None:
+        for offset, row in enumerate(logits):
+            history = self._prompt[: start + offset + 1]
+            np.testing.assert_array_equal(row, self._like.logits_of(history))
+            self.positions.append(start + offset)
+
+    def entries(self) -> tuple[()]:
+        return ()
+
+
+def test_a_prompt_whose_logprobs_are_wanted_is_computed_whole() -> None:
+    prompt = tuple(token % 50 for token in range(70))
+    one = Driver(FakeDecoder(3, 128), prefill_chunk=16, prefix_cache_bytes=10**6)
+    one.engine.submit(0, prepared(prompt, max_tokens=2))
+    one.drain()  # now the cache knows it
+    noted = NotedPrompt(prompt, one.decoder)
+    one.engine.submit(1, replace(prepared(prompt, max_tokens=2), prompt_logprobs=noted))
+    one.drain()
+    assert noted.positions == list(range(70))
+    assert one.tokens(1) == one.tokens(0)
+
+
+class Refusing:
+    """A tokenizer that knows what is wrong with a request."""
+
+    def decode(self, ids: object) -> str:
+        raise InvalidRequest("no text for this", "field")
+
+
+def test_a_typed_error_reaches_its_request_as_it_is() -> None:
+    one = driver()
+    one.engine._tokenizer = Refusing()
+    one.engine.submit(0, prepared())
+    one.drain()
+    assert isinstance(one.errors[0], InvalidRequest)
+    assert one.engine.holds_nothing

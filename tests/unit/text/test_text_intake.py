@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from bestiary.errors import ContextOverflow, InvalidRequest
-from bestiary.schemas.text import ChatMessage, CountTokensRequest, Sampling, TextRequest
+from bestiary.errors import ContextOverflow, InvalidRequest, UnsupportedParameter
+from bestiary.schemas.text import (
+    ChatMessage,
+    Constraint,
+    ConstraintKind,
+    CountTokensRequest,
+    Sampling,
+    TextRequest,
+    Tool,
+    ToolUse,
+)
 from deployments.text.intake import LONGEST_WAIT_S, Intake
 from deployments.text.prompts import ChatTemplate
 from deployments.text.tokenizer import TextTokenizer
@@ -95,6 +104,47 @@ def test_deadlines_count_from_arrival_and_always_exist() -> None:
 def test_echo_repeats_the_text_or_what_the_ids_say() -> None:
     assert intake().prepare(request(text="b  c", echo=True), 0.0).echo == "b  c"
     assert intake().prepare(request(token_ids=(1, 2), echo=True), 0.0).echo == "b c"
+
+
+def test_an_echo_with_logprobs_wants_the_prompts_logits() -> None:
+    sampling = Sampling(logprobs=1)
+    both = intake().prepare(request(text="b c", echo=True, sampling=sampling), 0.0)
+    assert both.prompt_logprobs is not None
+    assert intake().prepare(request(text="b", echo=True), 0.0).prompt_logprobs is None
+    assert intake().prepare(request(text="b", sampling=sampling), 0.0).prompt_logprobs is None
+
+
+def test_a_prompt_that_fills_the_context_may_be_scored() -> None:
+    nothing = Sampling(max_tokens=0, logprobs=1)
+    full = request(token_ids=(1,) * CONTEXT, echo=True, sampling=nothing)
+    assert intake().prepare(full, 0.0).max_tokens == 0
+    over = request(token_ids=(1,) * (CONTEXT + 1), echo=True, sampling=nothing)
+    with pytest.raises(ContextOverflow):
+        intake().prepare(over, 0.0)
+
+
+def test_a_bias_outside_the_vocabulary_is_refused() -> None:
+    intake().prepare(request(text="b", sampling=Sampling(logit_bias={3: 1.0})), 0.0)
+    with pytest.raises(InvalidRequest, match="from 0 to 3") as caught:
+        intake().prepare(request(text="b", sampling=Sampling(logit_bias={4: 1.0})), 0.0)
+    assert caught.value.param == "logit_bias"
+
+
+def test_what_cannot_be_enforced_is_refused() -> None:
+    constraint = Constraint(kind=ConstraintKind.REGEX, source="a")
+    with pytest.raises(UnsupportedParameter) as caught:
+        intake().prepare(request(text="b", constraint=constraint), 0.0)
+    assert caught.value.param == "response_format"
+
+
+def test_tools_reach_the_template_and_the_reader() -> None:
+    template = "{% for tool in tools %}{{ tool.function.name }} {% endfor %}"
+    message = ChatMessage(role="user", content="c")
+    tools = ToolUse(tools=(Tool(name="b"), Tool(name="d")))
+    made = intake(template).prepare(request(messages=(message,), tool_use=tools), 0.0)
+    assert made.prompt.tolist() == [1, 3]
+    assert made.tools is not None
+    assert made.tools.names == {"b", "d"}
 
 
 def test_counting_gives_the_ids_of_the_prompt_whatever_its_length() -> None:

