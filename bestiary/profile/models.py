@@ -106,6 +106,10 @@ class TextEngine(Frozen):
     speculate: Annotated[
         int, Field(ge=0, le=32, description="tokens guessed at a time, where that pays; 0: none")
     ] = 8
+    adapter_slots: Annotated[
+        int, Field(ge=0, le=256, description="LoRA adapters in memory at once; 0: none are taken")
+    ] = 0
+    adapter_rank: Annotated[int, Field(ge=1, le=256, description="the largest rank taken")] = 16
     swap_mb: Annotated[
         int, Field(ge=0, description="memory for rows that gave way to more urgent requests")
     ] = 512

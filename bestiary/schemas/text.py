@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -120,6 +121,13 @@ class Sampling(Frozen):
         return self
 
 
+class Adapter(Frozen):
+    """A LoRA delta on the model, as peft saved it; `name` stands for its content."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    folder: Path
+
+
 class TextRequest(Frozen):
     """Exactly one of `messages`, `text` and `token_ids` is given."""
 
@@ -134,6 +142,7 @@ class TextRequest(Frozen):
     constraint: Constraint | None = None
     tool_use: ToolUse | None = None  # needs `messages`
     deadline_s: Annotated[float, Field(gt=0)] | None = None  # from arrival at the replica
+    adapter: Adapter | None = None  # None: the base model
     priority: Priority = Priority.INTERACTIVE
     tenant: str = ""  # whom it is done for: work is shared out fairly between tenants
 

@@ -71,7 +71,9 @@ class DecoderGraph:
         self._lengths = graph.input(names.LENGTHS, TensorProto.INT32, ["batch"])
         self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
         self._wanted = graph.input(names.WANTED, TensorProto.INT64, ["batch", "wanted", 1])
-        self._adapters = AdapterWriter(graph, precision.element_type) if adapters else None
+        self._adapters = (
+            AdapterWriter(graph, self.ids, precision.element_type) if adapters else None
+        )
 
     @property
     def targets(self) -> tuple[Target, ...]:

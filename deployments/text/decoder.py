@@ -38,12 +38,13 @@ class Decoder(Protocol):
         graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
+        adapters: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Appends `token_ids` [B, S] to rows first_row..first_row+B, which hold `past` [B] tokens.
 
         The logits [B, vocabulary] at each row's last position, or with `every` at all
         of them [B * S, vocabulary], in a buffer that a later run writes over. B > 1
-        requires S == 1.
+        requires S == 1. `adapters` [B] is each row's adapter slot; None: nobody has one.
         """
         ...
 

@@ -227,7 +227,8 @@ class Engine:
             generation.scheduled_s = self._clock()
         if _wants_every_logit(prefill):
             return  # what is copied brings no logits
-        prefill.done = self._prefixes.load(prefill.row, prefill.tokens)
+        seed = generation.request.prefix_seed
+        prefill.done = self._prefixes.load(prefill.row, prefill.tokens, seed)
         if prefill.resumes is None:
             for sequence in generation.sequences:
                 sequence.cached = prefill.done
@@ -240,7 +241,10 @@ class Engine:
         start, stop = prefill.done, prefill.next_stop(most)
         tokens = prefill.tokens[None, start:stop]
         past = np.array([start], np.int32)
-        logits = self._decoder.run(prefill.row, tokens, past, Graph.PREFILL, every=every)
+        slots = _slots([prefill.generation])
+        logits = self._decoder.run(
+            prefill.row, tokens, past, Graph.PREFILL, every=every, adapters=slots
+        )
         if every:
             _note_prompt(prefill.generation, logits, start)
             logits = logits[-1:]
@@ -258,7 +262,7 @@ class Engine:
             self._rows.join(prefill.resumes, prefill.row)
             self._scheduler.prefilled()
             return
-        self._prefixes.store(prefill.row, prefill.tokens)
+        self._prefixes.store(prefill.row, prefill.tokens, generation.request.prefix_seed)
         if len(generation.sequences) > 1:
             computed = self._decoder.copy_out(prefill.row, 0, length)
             generation.prompt = ComputedPrompt(computed, logits.copy())
@@ -318,7 +322,8 @@ class Engine:
             sequences = [one.sequence for one in occupants]
             tokens = np.array([[one.last_token] for one in sequences], np.int64)
             past = np.array([one.past for one in sequences], np.int32)
-            logits = self._decoder.run(first, tokens, past)
+            slots = _slots([one.generation for one in occupants])
+            logits = self._decoder.run(first, tokens, past, adapters=slots)
             chosen = choose(logits, [one.sampler for one in sequences])
             for occupant, token in zip(occupants, chosen, strict=True):
                 self._take(occupant, token, result)
@@ -337,7 +342,8 @@ class Engine:
             begun_s = self._clock()
             tokens = np.array([[sequence.last_token, *draft.tokens]], np.int64)
             past = np.array([sequence.past], np.int32)
-            logits = self._decoder.run(row, tokens, past, every=True)
+            slots = _slots([occupant.generation])
+            logits = self._decoder.run(row, tokens, past, every=True, adapters=slots)
             accepted = 0
             for position, guess in enumerate((*draft.tokens, None)):
                 (token,) = choose(logits[position : position + 1], [sequence.sampler])
@@ -406,6 +412,7 @@ class Engine:
         generation.prompt = None
         if not self._rows_stay:
             self._clear_rows()
+        generation.request.release()
 
     def _clear_rows(self) -> None:
         """Frees the rows of sequences that ended and of requests that are gone."""
@@ -416,6 +423,12 @@ class Engine:
                 if one.sequence.finish is not None or self._is_gone(one.generation)
             ]
         )
+
+
+def _slots(generations: list[Generation]) -> NDArray[np.int64] | None:
+    """Of their adapters; None where nobody has one."""
+    slots = [one.request.adapter_slot for one in generations]
+    return np.array(slots, np.int64) if any(slots) else None
 
 
 def _wants_every_logit(prefill: Prefill) -> bool:

@@ -76,7 +76,11 @@ class EngineLoop:
         goes away early must close this generator; the request's rows are free within
         one step.
         """
-        self._refuse_over_bound()
+        try:
+            self._refuse_over_bound()
+        except BestiaryError:
+            request.release()
+            raise
         ticket = next(self._tickets)
         mailbox = self._mailboxes[ticket] = Mailbox()
         late = DeadlineExceeded("the engine did not answer before the request's deadline")
@@ -166,6 +170,7 @@ class EngineLoop:
             try:
                 self._engine.submit(ticket, request)
             except BestiaryError as error:
+                request.release()
                 refused[ticket] = error
         return refused
 

@@ -11,6 +11,8 @@ from bestiary.garden import Garden, InstalledModel
 from bestiary.profile.applications import ReplicaArgs
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress, Silent
+from deployments.kernels.adapter_memory import AdapterLimits
+from deployments.kernels.adapters import AdapterBank
 from deployments.kernels.decoder import build_decoder_once, open_decoder
 from deployments.text.constraints import compiler_of
 from deployments.text.decoder import Decoder
@@ -34,6 +36,7 @@ class OpenModel:
     """A model in memory, ready for an engine."""
 
     decoder: Decoder
+    adapters: AdapterBank | None  # None: it takes none
     tokenizer: TextTokenizer
     template: ChatTemplate | None
     obligations: Obligations
@@ -45,7 +48,11 @@ def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> Installe
     Raises GardenError, CardNotInstalled and KernelError.
     """
     model = Garden(home).install(args.card.id, progress)
-    build_decoder_once(model, engine_options(args), home, progress)
+    text = engine_options(args)
+    for precision in (text.precision, text.prefill_precision, text.draft_precision):
+        if precision is not None:
+            wanted = text.model_copy(update={"precision": precision})
+            build_decoder_once(model, wanted, home, progress, adapters=text.adapter_slots > 0)
     return model
 
 
@@ -56,12 +63,15 @@ def open_model(args: ReplicaArgs, home: Path) -> OpenModel:
     """
     model = Garden(home).install(args.card.id)
     tokenizer = TextTokenizer.from_folder(model.path, visible=MARKERS)
-    decoder = open_decoder(model, engine_options(args), args.resources.threads, home, Silent())
+    text = engine_options(args)
+    limits = AdapterLimits(text.adapter_slots, text.adapter_rank) if text.adapter_slots else None
+    decoder = open_decoder(model, text, args.resources.threads, home, Silent(), adapters=limits)
+    adapters = None if decoder.adapters is None else AdapterBank(decoder.adapters)
     source = model.chat_template
     template = None if source is None else ChatTemplate(source, tokenizer.special_tokens)
     grammars = compiler_of(tokenizer.serialized(), decoder.vocabulary, tokenizer.end_ids)
     obligations = Obligations(grammars, _tool_format(args, template, source), tokenizer.id_of)
-    return OpenModel(decoder, tokenizer, template, obligations)
+    return OpenModel(decoder, adapters, tokenizer, template, obligations)
 
 
 async def open_service(args: ReplicaArgs, home: Path) -> TextService:
@@ -87,7 +97,7 @@ def start_service(model: OpenModel, args: ReplicaArgs) -> TextService:
     engine = Engine(decoder, tokenizer, tokenizer.end_ids, options, drafter=drafter)
     context, vocabulary = decoder.max_length, decoder.vocabulary
     intake = Intake(tokenizer, model.template, context, vocabulary, model.obligations)
-    return TextService(intake, EngineLoop(engine, waiting))
+    return TextService(intake, EngineLoop(engine, waiting), adapters=model.adapters)
 
 
 def _tool_format(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.schemas.text import Priority, Sampling
+from deployments.kernels.adapters import Lease
 from deployments.text.constraints import CompiledGrammar
 from deployments.text.logprobs import PromptLogprobs, Spells
 from deployments.text.tools.reader import ToolReading
@@ -29,6 +30,7 @@ class PreparedRequest:
     tenant: str = ""
     # Greedy, or drawn with the caller's own seed: the same again, to the last bit.
     reproducible: bool = True
+    adapter: Lease | None = None  # the engine releases it when it forgets the request
     grammar: CompiledGrammar | None = None  # what every candidate has to match
     spells: Spells | None = None  # where `sampling.logprobs` asks for some
     # Wants the logits of all positions: `note` them as the prompt is computed, whole, as
@@ -36,3 +38,18 @@ class PreparedRequest:
     prompt_logprobs: PromptLogprobs | None = None
     ranked: bool = False  # last chunks carry `cumulative_logprob`
     tools: ToolReading | None = None  # how calls are read out of the text
+
+    @property
+    def adapter_slot(self) -> int:
+        """0: the base model."""
+        return 0 if self.adapter is None else self.adapter.slot
+
+    @property
+    def prefix_seed(self) -> bytes:
+        """What a prompt's KV depends on besides its tokens."""
+        return b"" if self.adapter is None else self.adapter.name.encode()
+
+    def release(self) -> None:
+        """Gives its adapter's slot back; may be called again."""
+        if self.adapter is not None:
+            self.adapter.release()

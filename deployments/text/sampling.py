@@ -121,8 +121,7 @@ def _forbid(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> tuple[li
         return [], []
     indices, matchers = zip(*found, strict=True)
     # Looked at before masks hide what is not a number.
-    peaks = logits[list(indices)].max(axis=1)
-    broken = [i for i, peak in zip(indices, peaks, strict=True) if not np.isfinite(peak)]
+    broken = [i for i in indices if not np.isfinite(logits[i].max())]
     return broken, forbid(logits, indices, matchers)
 
 

@@ -12,8 +12,16 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from bestiary.errors import InvalidRequest
 from bestiary.schemas.replica import ReplicaLoad, TextCounts
-from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
+from bestiary.schemas.text import (
+    Adapter,
+    CountTokensRequest,
+    TextChunk,
+    TextRequest,
+    TokenCount,
+)
+from deployments.kernels.adapters import AdapterBank, Lease
 from deployments.text.intake import Intake
 from deployments.text.loop import EngineLoop
 from deployments.text.prepared import PreparedRequest
@@ -25,20 +33,28 @@ class TextService:
     """`clock` is the engine's, in seconds."""
 
     def __init__(
-        self, intake: Intake, loop: EngineLoop, clock: Callable[[], float] = time.monotonic
+        self,
+        intake: Intake,
+        loop: EngineLoop,
+        clock: Callable[[], float] = time.monotonic,
+        adapters: AdapterBank | None = None,
     ) -> None:
         self._intake = intake
         self._loop = loop
         self._clock = clock
+        self._adapters = adapters
 
     async def generate(self, request: TextRequest) -> AsyncGenerator[tuple[TextChunk, ...], None]:
         """The chunks as they come; closing the generator early frees what the request holds.
 
         Raises InvalidRequest, ContextOverflow, Overloaded, DeadlineExceeded, EngineFailure
-        and Unavailable.
+        and Unavailable; KernelError for an adapter that the model cannot take.
         """
         arrived_s = self._clock()
         prepared = await self._prepared(request, arrived_s)
+        if request.adapter is not None:
+            lease = await self._lease(request.adapter)
+            prepared = replace(prepared, adapter=lease)
         reader = None if prepared.tools is None else prepared.tools.begin()
         async with aclosing(self._loop.generate(prepared)) as stream:
             async for chunks in stream:
@@ -63,6 +79,11 @@ class TextService:
 
     async def close(self) -> None:
         await self._loop.close()
+
+    async def _lease(self, adapter: Adapter) -> Lease:
+        if self._adapters is None:
+            raise InvalidRequest("this deployment takes no adapters", "model")
+        return await asyncio.to_thread(self._adapters.lease, adapter.name, adapter.folder)
 
     async def _prepared(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
         constrained = request.constraint is not None or request.tool_use is not None

@@ -199,6 +199,36 @@ def completion_reply(*texts: str) -> Reply:
     )
 
 
+def tool_call_reply(content: str | None = None) -> Reply:
+    function = {"name": "look", "arguments": '{"at": "sea"}'}
+    message = {
+        "role": "assistant",
+        "content": content,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+    }
+    return chat_reply(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}])
+
+
+SCORES = {
+    "tokens": ["The", " sea", "bytes:\\xe2\\x82"],
+    "token_logprobs": [None, -1.5, -2],
+    "top_logprobs": [None, {" sky": -2.5, " sea": -1.5}, {"bytes:\\xe2\\x82": -2.0}],
+    "text_offset": [0, 3, 7],
+}
+
+
+def scored_completion(**scores: object) -> Reply:
+    choice = {
+        "index": 0,
+        "text": "The sea",
+        "finish_reason": "length",
+        "logprobs": SCORES | scores,
+    }
+    return Reply(
+        body={"id": "cmpl-1", "model": "tiny-135m", "choices": [choice], "bestiary": EXTENSION}
+    )
+
+
 def refusal(
     status: int, code: str, headers: Mapping[str, str] | None = None, param: str | None = None
 ) -> Reply:

@@ -13,7 +13,9 @@ from scripted_server import (
     ScriptedServer,
     chat_reply,
     refusal,
+    scored_completion,
     stream_reply,
+    tool_call_reply,
     vectors_reply,
 )
 
@@ -28,6 +30,12 @@ class Platform(ScriptedServer):
         body = got.body or {}
         if body.get("model") == "unicorn":
             return refusal(404, "model_not_found")
+        if body.get("response_format"):
+            return chat_reply('{"mood": "calm", "waves": 3}')
+        if body.get("tools"):
+            return tool_call_reply()
+        if body.get("echo"):
+            return scored_completion()
         if body.get("stream"):
             return stream_reply("one, ", "two")
         return {
@@ -47,7 +55,9 @@ def test_every_block_runs(
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"README block {number}", "exec"), names)
     said = capsys.readouterr().out
-    assert len(BLOCKS) == 5
-    for expected in ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1"):
+    assert len(BLOCKS) == 8
+    told = ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1", "look {'at'")
+    for expected in (*told, " sea -1.5 [' sea', ' sky']"):
         assert expected in said
+    assert names["sea"] == {"mood": "calm", "waves": 3}
     assert names["names"] == ["gecko"]

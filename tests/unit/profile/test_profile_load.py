@@ -52,7 +52,7 @@ FAULTS = {
         "slots: 4",
         "zzz: 4",
         7,
-        "(known: context, draft_precision, precision, ",
+        "(known: adapter_rank, adapter_slots, context, ",
     ),
     "unknown key of a card": (
         "min_parameters",

@@ -47,14 +47,20 @@ def test_the_deployment_has_its_name_bounds_and_resources() -> None:
     assert deployment.ray_actor_options == {"num_cpus": 2, "num_gpus": 1, "memory": 3 * 1024**3}
 
 
+def behind_the_door(application):
+    """Several replicas stand behind a door, so that callers' requests can be routed by prefix."""
+    (models,) = application._bound_deployment.init_args
+    return models._bound_deployment
+
+
 def test_equal_bounds_are_a_fixed_number_of_replicas() -> None:
     made = args(scaling=Scaling(min_replicas=2, max_replicas=2))
-    assert build(made.model_dump(mode="json"))._bound_deployment.num_replicas == 2
+    assert behind_the_door(build(made.model_dump(mode="json"))).num_replicas == 2
 
 
 def test_different_bounds_scale() -> None:
     made = args(scaling=Scaling(min_replicas=0, max_replicas=3, target_ongoing_requests=7))
-    deployment = build(made.model_dump(mode="json"))._bound_deployment
+    deployment = behind_the_door(build(made.model_dump(mode="json")))
     scaling = deployment._deployment_config.autoscaling_config
     assert (scaling.min_replicas, scaling.max_replicas) == (0, 3)
     assert scaling.target_ongoing_requests == 7

@@ -22,6 +22,7 @@ from deployments.text.prepared import PreparedRequest
 from deployments.text.speculation import Drafter
 
 EMPTY = -1
+ADAPTED = 1000  # over every token
 
 
 class FakeDecoder:
@@ -47,10 +48,12 @@ class FakeDecoder:
         graph: Graph = Graph.DECODE,
         *,
         every: bool = False,
+        adapters: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         rows, tokens = token_ids.shape
+        slots = np.zeros(rows, np.int64) if adapters is None else adapters
         if every:
-            return self._at_every_position(first_row, token_ids[0], int(past[0]))
+            return self._at_every_position(first_row, token_ids[0], int(past[0]), adapters)
         assert rows == 1 or tokens == 1, "only one row can take many tokens"
         assert first_row + rows <= self.slots
         self.runs.append((first_row, rows, tokens))
@@ -58,7 +61,9 @@ class FakeDecoder:
         for row in range(rows):
             length = int(past[row])
             assert length + tokens <= self.max_length, "the row is over its length"
-            self._kv[first_row + row, length : length + tokens] = token_ids[row]
+            # What an adapter made of a token is another KV than the base's.
+            kv = token_ids[row] + ADAPTED * slots[row]
+            self._kv[first_row + row, length : length + tokens] = kv
             history = tuple(self._kv[first_row + row, : length + tokens].tolist())
             assert EMPTY not in history, "the row was read past what was written"
             if history in self.failing:
@@ -70,12 +75,16 @@ class FakeDecoder:
         return self._logits[:rows]
 
     def _at_every_position(
-        self, row: int, tokens: NDArray[np.int64], past: int
+        self,
+        row: int,
+        tokens: NDArray[np.int64],
+        past: int,
+        adapters: NDArray[np.int64] | None,
     ) -> NDArray[np.float32]:
         """As one token after the other would give them."""
         lengths = [np.array([past + done], np.int32) for done in range(len(tokens))]
         each = [
-            self.run(row, token.reshape(1, 1), length)[0].copy()
+            self.run(row, token.reshape(1, 1), length, adapters=adapters)[0].copy()
             for token, length in zip(tokens, lengths, strict=True)
         ]
         self.runs[-len(tokens) :] = [(row, 1, len(tokens))]
@@ -119,6 +128,18 @@ class Oracle:
         return found
 
 
+class FakeLease:
+    """An adapter's slot that counts how often it was given back."""
+
+    def __init__(self, slot: int, name: str = "") -> None:
+        self.slot = slot
+        self.name = name or f"adapter {slot}"
+        self.releases = 0
+
+    def release(self) -> None:
+        self.releases += 1
+
+
 class LetterTokenizer:
     """Token 0 is `a`, 1 is `b`, and so on through Unicode. No token is special."""
 
@@ -148,6 +169,7 @@ def prepared(
     echo: str = "",
     priority: Priority = Priority.INTERACTIVE,
     tenant: str = "",
+    adapter: FakeLease | None = None,
     **sampling: object,
 ) -> PreparedRequest:
     """Greedy unless `temperature` is given."""
@@ -162,6 +184,7 @@ def prepared(
         echo=echo,
         priority=priority,
         tenant=tenant,
+        adapter=adapter,
     )
 
 

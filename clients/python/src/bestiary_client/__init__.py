@@ -32,20 +32,31 @@ from bestiary_client._errors import (
 )
 from bestiary_client._pages import AsyncPages, Pages
 from bestiary_client._receipts import LatencyReceipt
-from bestiary_client._requests import Message, RoutingOptions, TextOptions
+from bestiary_client._requests import (
+    ChatOptions,
+    CompleteOptions,
+    Message,
+    RoutingOptions,
+    TextOptions,
+)
 from bestiary_client._results import (
     Choice,
     ChoiceEnd,
     Completion,
     Embeddings,
+    LikelyToken,
     Model,
     StreamEvent,
     TextDelta,
     TokenCount,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
 from bestiary_client._streaming import TextStream
 from bestiary_client._timeouts import Timeout
+from bestiary_client._tools import ResponseFormat, Tool, ToolChoice
 
 __all__ = [
     "ApiError",
@@ -55,8 +66,10 @@ __all__ = [
     "BadRequest",
     "Bestiary",
     "BestiaryError",
+    "ChatOptions",
     "Choice",
     "ChoiceEnd",
+    "CompleteOptions",
     "Completion",
     "ConfigurationError",
     "Conflict",
@@ -65,6 +78,7 @@ __all__ = [
     "DeadlineExceeded",
     "Embeddings",
     "LatencyReceipt",
+    "LikelyToken",
     "Message",
     "Model",
     "ModelNotFound",
@@ -73,6 +87,7 @@ __all__ = [
     "Pages",
     "PermissionDenied",
     "RateLimited",
+    "ResponseFormat",
     "RoutingOptions",
     "ServerError",
     "StreamBroken",
@@ -83,6 +98,11 @@ __all__ = [
     "TimedOut",
     "Timeout",
     "TokenCount",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bestiary_client._errors import StreamBroken
 from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
+from bestiary_client._logprobs import logprobs
 from bestiary_client._receipts import LatencyReceipt, receipt_of
 from bestiary_client._replies import completion_of, error_told, usage
 from bestiary_client._results import (
@@ -14,6 +15,9 @@ from bestiary_client._results import (
     Completion,
     StreamEvent,
     TextDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
@@ -28,8 +32,7 @@ class Assembly:
         self.usage: Usage | None = None
         self.receipt: LatencyReceipt | None = None
         self.done = False
-        self._texts: dict[int, list[str]] = {}
-        self._finished: dict[int, str] = {}
+        self._choices: dict[int, _ChoiceSoFar] = {}
         self._id = self._model = ""
 
     def begin(self, headers: Mapping[str, str]) -> None:
@@ -57,17 +60,20 @@ class Assembly:
             raise StreamBroken(told, self.headers.get("x-request-id"))
 
     def text(self, index: int = 0) -> str:
-        return "".join(self._texts.get(index, ()))
+        return self._so_far(index).text
 
     def finish_reason(self, index: int = 0) -> str | None:
-        return self._finished.get(index)
+        return self._so_far(index).finish_reason
+
+    def tool_calls(self, index: int = 0) -> tuple[ToolCall, ...]:
+        return self._so_far(index).tool_calls
 
     def completion(self) -> Completion:
-        indices = sorted({0, *self._texts, *self._finished})
+        indices = sorted({0, *self._choices})
         return completion_of(
             self._id,
             self._model,
-            tuple(Choice(index, self.text(index), self.finish_reason(index)) for index in indices),
+            tuple(self._so_far(index).choice(index) for index in indices),
             self.usage,
             self.receipt,
             self.headers,
@@ -83,19 +89,83 @@ class Assembly:
     def _choice(self, choice: JsonObject) -> Iterator[StreamEvent]:
         """Chat puts its text into a delta, completions do not."""
         index = get(choice, "index", int)
+        so_far = self._choices.setdefault(index, _ChoiceSoFar())
         delta = get_optional(choice, "delta", dict)
         text = (
             get_optional(choice, "text", str)
             if delta is None
             else get_optional(delta, "content", str)
         )
-        if text:
-            self._texts.setdefault(index, []).append(text)
-            yield TextDelta(index, text)
+        scored = logprobs(choice)
+        if text or scored:
+            piece = TextDelta(index, text or "", scored or ())
+            so_far.take_text(piece)
+            yield piece
+        if delta is not None and delta.get("tool_calls") is not None:
+            for record in get_objects(delta, "tool_calls"):
+                call = _tool_call_delta(index, record)
+                so_far.take_call(call)
+                yield call
         reason = get_optional(choice, "finish_reason", str)
         if reason is not None:
-            self._finished[index] = reason
+            so_far.finish_reason = reason
             yield ChoiceEnd(index, reason)
+
+    def _so_far(self, index: int) -> _ChoiceSoFar:
+        return self._choices.get(index, _ChoiceSoFar())
+
+
+class _ChoiceSoFar:
+    """What has come of one choice."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._texts: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._calls: dict[int, list[ToolCallDelta]] = {}
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return tuple(_joined(pieces) for _, pieces in sorted(self._calls.items()))
+
+    def take_text(self, piece: TextDelta) -> None:
+        self._texts.append(piece.text)
+        self._logprobs += piece.logprobs
+
+    def take_call(self, piece: ToolCallDelta) -> None:
+        self._calls.setdefault(piece.call, []).append(piece)
+
+    def choice(self, index: int) -> Choice:
+        return Choice(
+            index,
+            self.text,
+            self.finish_reason,
+            self.tool_calls,
+            tuple(self._logprobs) or None,
+        )
+
+
+def _tool_call_delta(index: int, record: JsonObject) -> ToolCallDelta:
+    function = get(record, "function", dict)
+    return ToolCallDelta(
+        index,
+        get(record, "index", int),
+        get_optional(function, "arguments", str) or "",
+        get_optional(record, "id", str),
+        get_optional(function, "name", str),
+    )
+
+
+def _joined(pieces: list[ToolCallDelta]) -> ToolCall:
+    return ToolCall(
+        next((one.id for one in pieces if one.id is not None), ""),
+        next((one.name for one in pieces if one.name is not None), ""),
+        "".join(one.arguments for one in pieces),
+    )
 
 
 class StreamSoFar:
@@ -111,8 +181,13 @@ class StreamSoFar:
 
     @property
     def finish_reason(self) -> str | None:
-        """ "stop" or "length"; None before the end."""
+        """ "stop", "length" or "tool_calls"; None before the end."""
         return self._assembly.finish_reason()
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """What has come so far."""
+        return self._assembly.tool_calls()
 
     @property
     def usage(self) -> Usage | None:

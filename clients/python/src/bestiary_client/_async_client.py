@@ -18,9 +18,10 @@ from bestiary_client._pages import AsyncPages
 from bestiary_client._receipts import LatencyReceipt
 from bestiary_client._requests import (
     Call,
+    ChatOptions,
+    CompleteOptions,
     Message,
     RoutingOptions,
-    TextOptions,
     chat_call,
     complete_call,
     count_call,
@@ -64,25 +65,25 @@ class AsyncBestiary:
         return self._transport.last_receipt.get()
 
     async def chat(
-        self, messages: str | Sequence[Message], **options: Unpack[TextOptions]
+        self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]
     ) -> Completion:
         """Answers a conversation; a plain string is one message of the user."""
         return await self._completion(chat_call(messages, options, stream=False))
 
     async def complete(
-        self, prompt: str | Sequence[str], **options: Unpack[TextOptions]
+        self, prompt: str | Sequence[str], **options: Unpack[CompleteOptions]
     ) -> Completion:
         """Continues one prompt or several; choices are numbered prompt by prompt."""
         return await self._completion(complete_call(prompt, options, stream=False))
 
     def stream_chat(
-        self, messages: str | Sequence[Message], **options: Unpack[TextOptions]
+        self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]
     ) -> AsyncTextStream:
         """As `chat`, in pieces as they come. Use it in an `async with`."""
         return self._stream(chat_call(messages, options, stream=True))
 
     def stream_complete(
-        self, prompt: str | Sequence[str], **options: Unpack[TextOptions]
+        self, prompt: str | Sequence[str], **options: Unpack[CompleteOptions]
     ) -> AsyncTextStream:
         """As `complete`, in pieces as they come. Use it in an `async with`."""
         return self._stream(complete_call(prompt, options, stream=True))

@@ -30,12 +30,12 @@ class AsyncTextStream(StreamSoFar):
 
     async def __anext__(self) -> str:
         async for event in self._events:
-            if isinstance(event, TextDelta) and event.index == 0:
+            if isinstance(event, TextDelta) and event.index == 0 and event.text:
                 return event.text
         raise StopAsyncIteration
 
     async def events(self) -> AsyncIterator[StreamEvent]:
-        """Everything, for `n` over 1: each TextDelta and ChoiceEnd says whose it is."""
+        """Everything, tool calls too; each event says which choice it is of."""
         async for event in self._events:
             if event is not None:
                 yield event

@@ -16,9 +16,10 @@ from bestiary_client._pages import Pages
 from bestiary_client._receipts import LatencyReceipt
 from bestiary_client._requests import (
     Call,
+    ChatOptions,
+    CompleteOptions,
     Message,
     RoutingOptions,
-    TextOptions,
     chat_call,
     complete_call,
     count_call,
@@ -63,22 +64,24 @@ class Bestiary:
         """Of this thread's last finished call; each result carries its own too."""
         return self._transport.last_receipt.get()
 
-    def chat(self, messages: str | Sequence[Message], **options: Unpack[TextOptions]) -> Completion:
+    def chat(self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]) -> Completion:
         """Answers a conversation; a plain string is one message of the user."""
         return self._completion(chat_call(messages, options, stream=False))
 
-    def complete(self, prompt: str | Sequence[str], **options: Unpack[TextOptions]) -> Completion:
+    def complete(
+        self, prompt: str | Sequence[str], **options: Unpack[CompleteOptions]
+    ) -> Completion:
         """Continues one prompt or several; choices are numbered prompt by prompt."""
         return self._completion(complete_call(prompt, options, stream=False))
 
     def stream_chat(
-        self, messages: str | Sequence[Message], **options: Unpack[TextOptions]
+        self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]
     ) -> TextStream:
         """As `chat`, in pieces as they come. Use it in a `with`."""
         return self._stream(chat_call(messages, options, stream=True))
 
     def stream_complete(
-        self, prompt: str | Sequence[str], **options: Unpack[TextOptions]
+        self, prompt: str | Sequence[str], **options: Unpack[CompleteOptions]
     ) -> TextStream:
         """As `complete`, in pieces as they come. Use it in a `with`."""
         return self._stream(complete_call(prompt, options, stream=True))

@@ -10,8 +10,17 @@ from collections.abc import Mapping
 
 from bestiary_client._errors import ApiError, UnexpectedReply, error_class
 from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
+from bestiary_client._logprobs import logprobs
 from bestiary_client._receipts import LatencyReceipt, receipt_of
-from bestiary_client._results import Choice, Completion, Embeddings, Model, TokenCount, Usage
+from bestiary_client._results import (
+    Choice,
+    Completion,
+    Embeddings,
+    Model,
+    TokenCount,
+    ToolCall,
+    Usage,
+)
 from bestiary_client._retries import parse_retry_after
 
 Headers = Mapping[str, str]
@@ -129,12 +138,34 @@ def receipt_in(content: bytes, headers: Headers) -> LatencyReceipt | None:
 
 
 def _choice(choice: JsonObject) -> Choice:
-    """Chat puts its text into a message, completions do not."""
+    """Chat puts its text into a message, completions do not. Beside calls there may be none."""
     message = get_optional(choice, "message", dict)
+    calls = () if message is None else _tool_calls(message)
+    if message is None:
+        text = get(choice, "text", str)
+    elif calls:
+        text = get_optional(message, "content", str) or ""
+    else:
+        text = get(message, "content", str)
     return Choice(
         index=get(choice, "index", int),
-        text=get(choice, "text", str) if message is None else get(message, "content", str),
+        text=text,
         finish_reason=get_optional(choice, "finish_reason", str),
+        tool_calls=calls,
+        logprobs=logprobs(choice),
+    )
+
+
+def _tool_calls(message: JsonObject) -> tuple[ToolCall, ...]:
+    if message.get("tool_calls") is None:
+        return ()
+    return tuple(_tool_call(call) for call in get_objects(message, "tool_calls"))
+
+
+def _tool_call(call: JsonObject) -> ToolCall:
+    function = get(call, "function", dict)
+    return ToolCall(
+        get(call, "id", str), get(function, "name", str), get(function, "arguments", str)
     )
 
 

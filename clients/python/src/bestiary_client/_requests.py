@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,7 @@ from typing_extensions import Required, TypedDict
 
 from bestiary_client._json import JsonObject
 from bestiary_client._timeouts import Timeout
+from bestiary_client._tools import MessageToolCall, ResponseFormat, Tool, ToolChoice
 
 DEFAULT_TEXT_MODEL = "gecko"
 DEFAULT_EMBEDDING_MODEL = "auto"
@@ -18,9 +19,11 @@ DEFAULT_EMBEDDING_MODEL = "auto"
 class Message(TypedDict, total=False):
     """One turn of a conversation."""
 
-    role: Required[Literal["system", "developer", "user", "assistant"]]
-    content: Required[str]
+    role: Required[Literal["system", "developer", "user", "assistant", "tool"]]
+    content: Required[str | None]  # None: an assistant's message that only calls tools
     name: str
+    tool_calls: Sequence[MessageToolCall]  # role assistant
+    tool_call_id: str  # role tool: the call that `content` is the result of
 
 
 class RoutingOptions(TypedDict, total=False):
@@ -38,12 +41,31 @@ class TextOptions(RoutingOptions, total=False):
     temperature: float | None  # 0..2, 0 is greedy
     top_p: float | None
     top_k: int | None  # 0: no limit
+    min_p: float | None  # least share of the likeliest token's probability; 0: no limit
     repetition_penalty: float | None
     presence_penalty: float | None
     frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None  # token id -> -100 (never) .. 100 (nothing else)
     seed: int | None
     stop: str | Sequence[str] | None
     n: int | None  # choices per prompt
+    logprobs: int | None  # of each token, and of so many likeliest ones at its place; 0..20
+    response_format: ResponseFormat | None  # what the answer has to match
+
+
+class ChatOptions(TextOptions, total=False):
+    """Of conversations alone."""
+
+    tools: Sequence[Tool] | None
+    tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
+
+
+class CompleteOptions(TextOptions, total=False):
+    """Of plain texts alone."""
+
+    best_of: int | None  # write so many, give out the `n` likeliest; cannot be streamed
+    echo: bool | None  # begin with the prompt; with `logprobs`, its own too. Allows max_tokens=0
 
 
 @dataclass(frozen=True)
@@ -63,22 +85,39 @@ _SAMPLING = (
     "temperature",
     "top_p",
     "top_k",
+    "min_p",
     "repetition_penalty",
     "presence_penalty",
     "frequency_penalty",
     "seed",
     "n",
+    "response_format",
+    "tool_choice",
+    "parallel_tool_calls",
+    "best_of",
+    "echo",
 )
 
 
-def chat_call(messages: str | Sequence[Message], options: TextOptions, stream: bool) -> Call:
+def chat_call(messages: str | Sequence[Message], options: ChatOptions, stream: bool) -> Call:
     """A plain string is one message of the user."""
-    return _text_call("/v1/chat/completions", {"messages": _messages(messages)}, options, stream)
+    _refuse_unknown(options, ChatOptions)
+    body: JsonObject = {"messages": _messages(messages)}
+    tools, logprobs = options.get("tools"), options.get("logprobs")
+    if tools is not None:
+        body["tools"] = list(tools)
+    if logprobs is not None:
+        body.update(logprobs=True, top_logprobs=logprobs)
+    return _text_call("/v1/chat/completions", body, options, stream)
 
 
-def complete_call(prompt: str | Sequence[str], options: TextOptions, stream: bool) -> Call:
-    given: object = prompt if isinstance(prompt, str) else list(prompt)
-    return _text_call("/v1/completions", {"prompt": given}, options, stream)
+def complete_call(prompt: str | Sequence[str], options: CompleteOptions, stream: bool) -> Call:
+    _refuse_unknown(options, CompleteOptions)
+    body: JsonObject = {"prompt": prompt if isinstance(prompt, str) else list(prompt)}
+    logprobs = options.get("logprobs")
+    if logprobs is not None:
+        body["logprobs"] = logprobs
+    return _text_call("/v1/completions", body, options, stream)
 
 
 def embed_call(texts: str | Sequence[str], dimensions: int | None, options: RoutingOptions) -> Call:
@@ -105,13 +144,15 @@ def count_call(text: str | Sequence[Message], options: RoutingOptions) -> Call:
 
 
 def _text_call(path: str, prompt: JsonObject, options: TextOptions, stream: bool) -> Call:
-    _refuse_unknown(options, TextOptions)
     body: JsonObject = {"model": _model(options, DEFAULT_TEXT_MODEL), **prompt}
     chosen: JsonObject = {**options}
     body.update({name: chosen[name] for name in _SAMPLING if chosen.get(name) is not None})
     stop = options.get("stop")
     if stop is not None:
         body["stop"] = [stop] if isinstance(stop, str) else list(stop)
+    biases = options.get("logit_bias")
+    if biases:
+        body["logit_bias"] = {str(token): bias for token, bias in biases.items()}
     if stream:
         body.update(stream=True, stream_options={"include_usage": True})
     return _call(path, body, options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from bestiary_client._receipts import LatencyReceipt
+from bestiary_client._requests import Message
 
 Vector = list[float]
 
@@ -25,12 +26,59 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class LikelyToken:
+    """`bytes` are its share of the text, perhaps a part of a character; None: it has no text."""
+
+    token: str
+    logprob: float  # natural logarithm, before temperature and whatever else chooses
+    bytes: bytes | None
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token of an answer, and the likeliest ones at its place, the likeliest first."""
+
+    token: str
+    logprob: float | None  # None: the first token of an echoed prompt
+    bytes: bytes | None
+    top: tuple[LikelyToken, ...] = ()
+    text_offset: int | None = None  # in characters of the choice's text; `complete` alone has it
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """What the model wants to have run. `arguments` is JSON, mostly: the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of the `n` answers to a prompt."""
 
     index: int
     text: str
-    finish_reason: str | None  # "stop" or "length"
+    finish_reason: str | None  # "stop", "length" or "tool_calls"
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None  # None: none were asked for
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message, to go on with the conversation."""
+        said: Message = {"role": "assistant", "content": self.text or None}
+        if not self.tool_calls:
+            return {**said, "content": self.text}
+        said["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in self.tool_calls
+        ]
+        return said
 
 
 @dataclass(frozen=True)
@@ -57,8 +105,18 @@ class Completion:
 
     @property
     def finish_reason(self) -> str | None:
-        """The first choice's: "stop", or "length" where `max_tokens` cut it off."""
+        """The first choice's: "stop", "length" where `max_tokens` cut it off, "tool_calls"."""
         return self.choices[0].finish_reason
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The first choice's."""
+        return self.choices[0].tool_calls
+
+    @property
+    def message(self) -> Message:
+        """The first choice's."""
+        return self.choices[0].message
 
 
 @dataclass(frozen=True)
@@ -110,6 +168,18 @@ class TextDelta:
 
     index: int
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens that are complete with this piece
+
+
+@dataclass(frozen=True)
+class ToolCallDelta:
+    """The next piece of a call of choice `index`; the first one has its id and name."""
+
+    index: int
+    call: int  # which of the choice's calls
+    arguments: str
+    id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,4 +190,4 @@ class ChoiceEnd:
     finish_reason: str
 
 
-StreamEvent = TextDelta | ChoiceEnd
+StreamEvent = TextDelta | ToolCallDelta | ChoiceEnd

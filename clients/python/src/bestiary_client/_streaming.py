@@ -36,12 +36,12 @@ class TextStream(StreamSoFar):
 
     def __next__(self) -> str:
         for event in self._events:
-            if isinstance(event, TextDelta) and event.index == 0:
+            if isinstance(event, TextDelta) and event.index == 0 and event.text:
                 return event.text
         raise StopIteration
 
     def events(self) -> Iterator[StreamEvent]:
-        """Everything, for `n` over 1: each TextDelta and ChoiceEnd says whose it is."""
+        """Everything, tool calls too; each event says which choice it is of."""
         return (event for event in self._events if event is not None)
 
     def finish(self) -> Completion:
