@@ -4,15 +4,18 @@
     adapters.<product>.down    [slots, rank, in]    LoRA's A
     adapters.<product>.up      [slots, rank, out]   LoRA's B, scaled and transposed
 
-`slots` and `rank` are free: a run in which no row has an adapter is given a rank of 0
-and pays for hardly more than the operators' dispatch. A product of several modules has
-`rank` once for each, and blocks of zeros in `up` where a module's rows are not its own.
+`slots` and `rank` are free: a run in which no row has an adapter is given one slot of
+zeros, of rank 1, and pays for hardly more than the operators' dispatch. A product of
+several modules has `rank` once for each, and blocks of zeros in `up` where a module's
+rows are not its own.
 
 Rows are gathered by adapter rather than adapters by row: a row's input is a thousandth
 of its adapter. A row's answer must not depend on the batch or on how its prompt was cut
 into chunks, and ONNX Runtime's CPU sums a product in an order that depends on its size:
 
-- each row is a product of its own, [S, in] times [in, rank], never one of several rows;
+- each row is a product of its own, [S, in] times [in, rank], never one of several rows.
+  MatMul makes one of all rows where the right side is a single matrix and has no more
+  dimensions than the left: so it always has one more;
 - S tokens are padded to `rank`, unless S is 1: with fewer tokens than columns the threads
   share the columns, and how many a thread has changes its sums.
 """
@@ -49,17 +52,15 @@ class AdapterWriter:
         rank = f"rank_of_{len(target.parts)}"
         down = graph.input(target.down, self._element_type, ["slots", rank, target.width])
         up = graph.input(target.up, self._element_type, ["slots", rank, target.out])
-        # From here on [adapters, rows, S, ...] times [adapters, 1, rank, ...].
-        chosen_down = graph.node("Gather", [down, self._used], f"{name}/down", axis=0)
-        chosen_up = graph.node("Gather", [up, self._used], f"{name}/up", axis=0)
+        # [adapters, rows, S, in] times [1, adapters, 1, rank, in], transposed
+        chosen = graph.node("Gather", [down, self._used], f"{name}/down", axis=0)
+        grouped = self._by_adapter(x, target)
         narrow = graph.node(
-            "FusedMatMul",
-            [self._by_adapter(x, target), chosen_down],
-            f"{name}/narrow",
-            domain=MICROSOFT,
-            transB=1,
+            "FusedMatMul", [grouped, chosen], f"{name}/narrow", domain=MICROSOFT, transB=1
         )
-        wide = graph.node("MatMul", [narrow, chosen_up], f"{name}/wide")
+        # [1, adapters, rows, S, rank] times [1, 1, adapters, 1, rank, out]
+        chosen = graph.node("Gather", [up, self._used_again], f"{name}/up", axis=0)
+        wide = graph.node("MatMul", [narrow, chosen], f"{name}/wide")
         by_row = graph.node("GatherND", [wide, self._results], f"{name}/by_row")
         return graph.node("Add", [product, by_row], f"{name}/Add")
 
@@ -77,15 +78,19 @@ class AdapterWriter:
     def _write_table(self, index: str) -> None:
         """The batch as a table: an adapter a line, its rows side by side, short lines padded.
 
-        used    [adapters, 1]     slots that rows of this run have
-        members [adapters, rows]  the row at each place of the table; 0 in the padding
-        places  [B, 2]            where each row is in the table
+        used        [1, adapters, 1]     slots that rows of this run have
+        used_again  [1, 1, adapters, 1]
+        members     [adapters, rows]     the row at each place of the table; 0 in the padding
+        places      [B, 2]               where each row is in the table
         """
         graph = self._graph
         zero, last = self._integers("zero", 0), self._integers("last", [-1])
         slots, line, counts = (f"adapters/{part}" for part in ("slots", "line", "counts"))
         graph.node("Unique", [index], "adapters/unique", outputs=[slots, "", line, counts])
-        self._used = graph.node("Unsqueeze", [slots, last], "adapters/used")
+        around = self._integers("around", [0, 2])
+        self._used = graph.node("Unsqueeze", [slots, around], "adapters/used")
+        first = self._integers("first", [0])
+        self._used_again = graph.node("Unsqueeze", [self._used, first], "adapters/used_again")
         lines = graph.node("Shape", [slots], "adapters/lines")
         longest = graph.node("ReduceMax", [counts], "adapters/longest", keepdims=1)
         # How many rows before it have the same adapter: a row's place in its line.
@@ -104,7 +109,7 @@ class AdapterWriter:
         self._members = graph.node("ScatterND", [empty, self._places, rows], "adapters/members")
 
     def _write_results(self, index: str) -> None:
-        """[B, S, 3]: where each token of each row is in [adapters, rows, S padded]."""
+        """[B, S, 5]: where each token of each row is in [1, 1, adapters, rows, S padded]."""
         graph = self._graph
         batch = graph.node("Shape", [index], "adapters/results/batch")
         shape = [batch, self._tokens, self._integers("one", [1])]
@@ -113,9 +118,11 @@ class AdapterWriter:
         places = graph.node("Unsqueeze", [self._places, second], "adapters/results/row")
         tokens = self._counted(self._tokens, "adapters/results/tokens")
         column = graph.node("Unsqueeze", [tokens, last], "adapters/results/column")
+        outer = self._integers("outer", [[[0, 0]]])
         self._results = graph.node(
             "Concat",
             [
+                graph.node("Expand", [outer, whole], "adapters/results/outer"),
                 graph.node("Expand", [places, whole], "adapters/results/places"),
                 graph.node("Expand", [column, whole], "adapters/results/steps"),
             ],
@@ -154,5 +161,5 @@ class AdapterWriter:
         zero, step = self._integers("zero", 0), self._integers("step", 1)
         return self._graph.node("Range", [zero, end, step], name)
 
-    def _integers(self, name: str, value: int | list[int]) -> str:
+    def _integers(self, name: str, value: int | list[int] | list[list[list[int]]]) -> str:
         return self._graph.constant(f"adapters.{name}", np.array(value, np.int64))

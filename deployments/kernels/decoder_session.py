@@ -67,6 +67,8 @@ class DecoderSession:
         adapters: AdapterMemory | None = None,
     ) -> None:
         self.adapters = adapters
+        for one in (session, *(others or {}).values()):
+            _check_takes(one, adapters)
         self.slots = pool.shape.slots
         self.max_length = pool.shape.max_length
         self.vocabulary: int = next(
@@ -195,21 +197,24 @@ class DecoderSession:
             bound.bind_output(names.present(layer, names.PARTS[part]), *place)
 
     def _bind_adapters(self, binding: _Binding, adapted: bool) -> None:
-        inputs = [i for i in binding.session.get_inputs() if i.name.startswith(names.ADAPTERS)]
-        if not inputs and adapted:
-            raise ValueError("this graph was built without adapters")
-        if not inputs:
+        memory = self.adapters
+        if memory is None:
             return
-        bound, memory = binding.bound, self.adapters
-        _bind_input(bound, names.ADAPTER_INDEX, binding.adapters)
-        if memory is not None and adapted:
-            for place in memory.places():
-                where = (memory.device, 0, memory.shape.dtype.type, place.shape, place.address)
-                bound.bind_input(place.name, *where)
-            return
-        for value in inputs:  # of rank 0: nothing is read and nothing added
-            nothing = np.zeros((1, 0, value.shape[2]), ELEMENT_TYPES[value.type])
-            bound.bind_cpu_input(value.name, nothing)
+        _bind_input(binding.bound, names.ADAPTER_INDEX, binding.adapters)
+        for place in memory.places():
+            # Without adapters one row of the base's slot, which is zero, is enough.
+            shape = place.shape if adapted else (1, 1, place.shape[2])
+            where = (memory.device, 0, memory.shape.dtype.type, shape, place.address)
+            binding.bound.bind_input(place.name, *where)
+
+
+def _check_takes(session: ort.InferenceSession, adapters: AdapterMemory | None) -> None:
+    """Raises KernelError where a graph and its memory do not agree about adapters."""
+    takes = names.ADAPTERS in session.get_modelmeta().custom_metadata_map
+    if takes and adapters is None:
+        raise KernelError("a graph that takes adapters has no memory for them")
+    if adapters is not None and not takes:
+        raise KernelError("the graph was built without adapters")
 
 
 def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:

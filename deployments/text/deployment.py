@@ -88,11 +88,11 @@ class _ReplicaMetrics:
 
 def _gauge(name: str, description: str, tags: dict[str, str]) -> Gauge:
     gauge = Gauge(f"bestiary_{name}", description=description, tag_keys=tuple(tags))
-    gauge.set_default_tags(tags)
+    gauge.set_default_tags(dict(tags))  # Serve adds its own to it
     return gauge
 
 
 def _counter(name: str, description: str, tags: dict[str, str]) -> Counter:
     counter = Counter(f"bestiary_{name}_total", description=description, tag_keys=tuple(tags))
-    counter.set_default_tags(tags)
+    counter.set_default_tags(dict(tags))  # Serve adds its own to it
     return counter
