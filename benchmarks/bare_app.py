@@ -25,7 +25,7 @@ from bestiary.schemas.text import ChatMessage, CountTokensRequest, Sampling, Tex
 from deployments.text.opening import open_service
 from deployments.text.service import TextService
 
-DEPLOYMENT = "smollm2-135m-int8"
+DEPLOYMENT = "smollm2-135m-fast"
 
 
 class Chat(BaseModel):

@@ -36,7 +36,7 @@ from bestiary.profile.load import load_profile
 from bestiary.settings import Settings
 
 CARD = "smollm2-135m-instruct"
-GECKO = "smollm2-135m-int8"
+GECKO = "smollm2-135m-fast"
 PROFILE = CHECKOUT / "profiles" / "laptop.yaml"
 RESULTS = CHECKOUT / "benchmarks" / "results"
 STACK_PORT = 8930

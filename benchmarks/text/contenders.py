@@ -96,7 +96,7 @@ class OverHttp:
 
     async def _all(self, asks: list[Ask]) -> list[Told]:
         limits = httpx2.Limits(max_connections=256)
-        headers = {"authorization": f"Bearer {self._key}"}
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         async with httpx2.AsyncClient(
             base_url=self._url, headers=headers, timeout=300, limits=limits, trust_env=False
         ) as client:

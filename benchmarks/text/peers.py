@@ -54,6 +54,11 @@ def openvino(folder: Path, model: Path) -> None:
 def llama(folder: Path, source: Path, model: Path) -> None:
     build = source / "build"
     flags = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF"]
+    if "amx_tile" in Path("/proc/cpuinfo").read_text():
+        # llama.cpp 11434's AMX kernels end with SIGILL in virtual machines: all but them.
+        kinds = ("AVX", "AVX2", "FMA", "F16C", "BMI2", "AVX512", "AVX512_VBMI", "AVX512_VNNI",
+                 "AVX512_BF16", "AVX_VNNI")  # fmt: skip
+        flags += ["-DGGML_NATIVE=OFF", *(f"-DGGML_{kind}=ON" for kind in kinds)]
     subprocess.run(["cmake", "-S", source, "-B", build, *flags], check=True)
     subprocess.run(["cmake", "--build", build, "--target", "llama-server", "-j2"], check=True)
     (folder / "llama-server").unlink(missing_ok=True)

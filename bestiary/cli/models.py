@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from bestiary.cli.certificates import certificate_table
 from bestiary.cli.context import Context
 from bestiary.cli.screen import ScreenProgress, console
 from bestiary.cli.up import reload_running
-from bestiary.garden import ModelCard
+from bestiary.garden import Family, InstalledModel, ModelCard
+from bestiary.garden.certificate import CertifiedBuild
 from bestiary.profile.bindings import bind_tier, unbind_card, unbind_tier
 from bestiary.profile.load import load_profile
 from bestiary.schemas.routing import Tier
@@ -39,7 +42,7 @@ def list_models(context: typer.Context) -> None:
 
 @app.command()
 def show(context: typer.Context, card: Annotated[str, typer.Argument(help="A card's id.")]) -> None:
-    """Show one card: sources, licence, provenance, and what is installed of it."""
+    """Show one card: sources, licence, provenance, what is installed, and its builds."""
     ctx: Context = context.obj
     found = ctx.garden.card(card)
     for name, value in found.model_dump(mode="json", exclude={"sources"}).items():
@@ -50,6 +53,7 @@ def show(context: typer.Context, card: Annotated[str, typer.Argument(help="A car
         installed = ctx.garden.installed(card)
         console.print(f"[bold]{'installed':>16}[/bold]  {installed.path}", soft_wrap=True)
         console.print(f"[bold]{'revision':>16}[/bold]  {installed.revision}")
+        _show_builds(ctx, installed)
     else:
         console.print(f"[bold]{'installed':>16}[/bold]  no: bestiary models pull {card}")
 
@@ -132,6 +136,19 @@ def verify(context: typer.Context, card: Annotated[str, typer.Argument()]) -> No
     """Check every installed file of a card against its sha256."""
     context.obj.garden.verify(card)
     console.print(f"{card}: every file is as it was installed")
+
+
+def _show_builds(ctx: Context, model: InstalledModel) -> None:
+    """A table of the parity certificates; one for each build that exists."""
+    if model.card.family is not Family.TEXT:
+        return
+    # By name, as the profile names families: `bestiary` imports no deployment.
+    module = importlib.import_module("deployments.kernels.certificate_file")
+    builds: tuple[CertifiedBuild, ...] = module.decoder_builds(ctx.settings.home, model.revision)
+    if not builds:
+        console.print(f"[bold]{'builds':>16}[/bold]  none yet: bestiary setup makes them")
+        return
+    console.print(certificate_table(builds))
 
 
 def _bind(ctx: Context, card: str, tier: Tier) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from bestiary.garden.tolerance import DEFAULT_TOLERANCES, Precision, Tolerance
 from bestiary.schemas.base import Frozen
 
 CARD_ID = r"^[a-z0-9](?:[a-z0-9._:/-]{0,126}[a-z0-9])?$"
@@ -72,6 +73,12 @@ class ModelCard(Frozen):
     provenance: str  # who trained it, who packed it
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     sampling: SamplingDefaults = SamplingDefaults()
+    tolerance: dict[Precision, Tolerance] = {}  # text: over the defaults, see `tolerance.py`
+
+    def tolerance_of(self, precision: str) -> Tolerance | None:
+        """None for a lossy precision that this card does not allow."""
+        own = {str(name): tolerance for name, tolerance in self.tolerance.items()}
+        return own.get(precision) or DEFAULT_TOLERANCES.get(precision)
 
 
 class CardRequirement(Frozen):

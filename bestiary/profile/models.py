@@ -12,11 +12,11 @@ from pydantic import Field, field_validator, model_validator
 
 from bestiary.garden.card import CardRequirement as CardRequirement
 from bestiary.garden.card import Family
+from bestiary.garden.tolerance import Precision as Precision
 from bestiary.schemas.base import Frozen
 from bestiary.schemas.routing import Tier
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
-Precision = Literal["fp32", "fp16", "bf16", "int8", "q41fast", "w8row", "int4"]
 
 
 EncoderPrecision = Literal["fp32", "fp16", "int8"]
@@ -87,7 +87,10 @@ class Queue(Frozen):
 class TextEngine(Frozen):
     """How a text model runs."""
 
-    precision: Precision = "int8"
+    precision: Annotated[
+        Precision | Literal["auto"],
+        Field(description="auto: the fastest that loses next to nothing on the machine at hand"),
+    ] = "auto"
     prefill_precision: Annotated[
         Precision | None, Field(description="of a second graph that reads prompts; None: the same")
     ] = None
@@ -98,8 +101,8 @@ class TextEngine(Frozen):
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
     context: Annotated[int, Field(ge=64, description="tokens per sequence")] = 2048
     prefill_chunk: Annotated[
-        int, Field(ge=16, description="most prompt tokens per step; fewer beside running rows")
-    ] = 256
+        int, Field(ge=16, description="most prompt tokens of one run; a step may have several")
+    ] = 128
     prefix_cache_mb: Annotated[
         int, Field(ge=0, description="memory for prompts' beginnings that may come again; 0: none")
     ] = 512

@@ -1,8 +1,10 @@
 """Kernels: from a checkpoint to an ONNX graph that runs, with the execution provider it runs on.
 
 - what every graph is written with: `checkpoint`, `graph_writer`, `precisions`, `rotary`;
-- decoder-only language models: `decoder_graph`, `llama`, `decoder_build`; open, with a KV
-  pool: `decoder_session`; all of it in one call: `decoder`;
+- decoder-only language models: `decoder_graph`, `llama`, `gemma3`, `gpt2`, `decoder_build`;
+  open, with a KV pool: `decoder_session`; all of it in one call: `decoder`;
+- adapters, another one for each row: `adapter_graph` writes them into a graph, `adapter_files`
+  reads them, `adapter_memory` is where they lie, `adapters` says which is in which slot;
 - encoders, in the same way: `encoder_graph`, `bert`, `encoder_build`, `encoder_session`,
   `encoder`;
 - built once, content-addressed: `build_cache`;

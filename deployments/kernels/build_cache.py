@@ -14,11 +14,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -46,6 +48,15 @@ class BuildKey:
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One whole build."""
+
+    key: BuildKey
+    folder: Path
+    bytes: int  # of its files
+
+
 class BuildCache:
     def __init__(self, root: Path, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         self._root = root
@@ -65,15 +76,36 @@ class BuildCache:
         found = self.find(key)
         if found is not None:
             return found
+        with self.locked(key):
+            return self.find(key) or self._build(key, write)
+
+    @contextmanager
+    def locked(self, key: BuildKey) -> Iterator[None]:
+        """One process at a time. Raises KernelError where another one takes too long."""
         self._root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._root / f"{key.digest}.lock", timeout=self._lock_timeout_s)
         try:
-            with FileLock(self._root / f"{key.digest}.lock", timeout=self._lock_timeout_s):
-                return self.find(key) or self._build(key, write)
+            lock.acquire()
         except Timeout as error:
             raise KernelError(
                 f"another process has been building {key.kind} {key.revision} for "
                 f"{self._lock_timeout_s:.0f} s"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def builds(self, kind: str, revision: str) -> tuple[Build, ...]:
+        """All whole builds of these weights, whatever their precision and options."""
+        whole = (folder for folder in self._root.glob("*") if _is_whole(folder))
+        keyed = ((_key_of(folder), folder) for folder in whole)
+        return tuple(
+            Build(key, folder, sum(_sizes(folder).values()))
+            for key, folder in keyed
+            # One that is being written has its manifest, but not yet its name.
+            if (key.kind, key.revision) == (kind, revision) and key.digest == folder.name
+        )
 
     def _build(self, key: BuildKey, write: Callable[[Path], None]) -> Path:
         folder = self._root / key.digest
@@ -108,7 +140,23 @@ def _write_manifest(folder: Path, key: BuildKey) -> None:
 def _is_whole(folder: Path) -> bool:
     """Whether every file that the manifest names is there in its full size."""
     try:
-        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["bytes"]
+        sizes = _sizes(folder)
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    sizes: dict[str, int] = _manifest(folder)["bytes"]
+    return sizes
+
+
+def _key_of(folder: Path) -> BuildKey:
+    """Of a whole build."""
+    fields = _manifest(folder)["key"]
+    return BuildKey(**fields | {"options": tuple(map(tuple, fields["options"]))})
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found

@@ -1,39 +1,54 @@
 """An installed language model -> an open `DecoderSession`: built once, then only loaded.
 
-Joins checkpoint, build cache, providers and session; knows nothing of requests.
+Joins checkpoint, build cache, certificates, providers and session; knows nothing of requests.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-
-import onnxruntime as ort
 
 from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
-from deployments.kernels.adapter_memory import (
-    AdapterLimits,
-    AdapterMemory,
-    DeviceAdapters,
-    HostAdapters,
-    adapter_shape,
-)
+from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildKey, kernel_cache
+from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
 from deployments.kernels.decoder_names import BUILD_VERSION, Graph
-from deployments.kernels.decoder_session import DecoderSession, pool_shape
-from deployments.kernels.device_pool import DevicePool
-from deployments.kernels.kv_pool import HostPool
-from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
-from deployments.kernels.sessions import SessionSettings, open_session
+from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.providers import choose_providers, machine_probe
+from deployments.kernels.tolerated import require_tolerated
 
 LOG = logging.getLogger(__name__)
 
-DEVICE_PRECISIONS = ("fp16", "bf16")
 SMALLEST_POSITIONS = 8192  # so that one build serves every usual context
+
+
+def prepare_decoder(
+    model: InstalledModel,
+    engine: TextEngine,
+    home: Path,
+    progress: Progress,
+    *,
+    adapters: bool = False,
+) -> None:
+    """Builds and certifies every graph that the engine asks for, where that was not done.
+
+    Raises KernelError, see `decoder_build.build_decoder`; and for a build that is outside
+    its card's tolerance, so that whoever starts the platform hears of it.
+    """
+    # Imported only to certify: a replica needs neither psutil nor tokenizers for its kernels.
+    from deployments.kernels.certify import certify_once
+
+    choice = choose_providers(machine_probe())
+    for graph, precision in _precisions(engine).items():
+        wanted = engine.model_copy(update={"precision": precision})
+        folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
+        with progress.step(f"Certifying {model.card.id} in {precision}"):
+            certify_once(model, _key(model, wanted, adapters), kernel_cache(home), choice)
+        _require_tolerated(model, graph, precision, folder)
 
 
 def build_decoder_once(
@@ -50,16 +65,6 @@ def build_decoder_once(
     Raises KernelError, see `decoder_build.build_decoder`.
     """
     positions = _positions(model, engine)
-    options = [("positions", str(positions))]
-    if adapters:
-        options.append(("adapters", "by row"))
-    key = BuildKey(
-        kind="decoder",
-        builder_version=BUILD_VERSION,
-        revision=model.revision,
-        precision=engine.precision,
-        options=tuple(options),
-    )
 
     def write(folder: Path) -> None:
         # Imported only to build: onnx costs a replica's start half a second.
@@ -68,7 +73,7 @@ def build_decoder_once(
         with progress.step(f"Building {model.card.id} in {engine.precision}"):
             build_decoder(model.path, folder, engine.precision, positions, adapters=adapters)
 
-    return kernel_cache(home).get_or_build(key, write)
+    return kernel_cache(home).get_or_build(_key(model, engine, adapters), write)
 
 
 def open_decoder(
@@ -83,37 +88,50 @@ def open_decoder(
     """Builds where needed, then loads on the best provider. `threads` 0: all cores.
 
     With `adapters` the session has memory for as many; an `AdapterBank` fills it.
-    Raises KernelError; for fp16 and bf16 on the CPU too, which only devices compute in.
+    Raises KernelError; for fp16 and bf16 on the CPU too, which only devices compute in, and
+    for a build that is outside its card's tolerance.
     """
     choice = choose_providers(machine_probe())
-    if choice.is_host and engine.precision in DEVICE_PRECISIONS:
-        raise KernelError(
-            f"{engine.precision} needs a GPU, and {choice.reason}; use int8 or fp32 here"
-        )
-    LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
-    settings = SessionSettings(threads=threads)
-
-    def opened(precision: str) -> ort.InferenceSession:
+    builds: dict[Graph, Path] = {}
+    for graph, precision in _precisions(engine).items():
+        reason = cannot_run(precision, choice)
+        if reason:
+            raise KernelError(reason)
         wanted = engine.model_copy(update={"precision": precision})
         takes_adapters = adapters is not None
         folder = build_decoder_once(model, wanted, home, progress, adapters=takes_adapters)
-        return open_session(folder / GRAPH_FILE, choice, settings)
-
-    session = opened(engine.precision)
-    asked = {Graph.PREFILL: engine.prefill_precision, Graph.DRAFT: engine.draft_precision}
-    others = {graph: opened(precision) for graph, precision in asked.items() if precision}
-    shape = pool_shape(session, engine.slots, engine.context)
-    pool = HostPool(shape) if choice.is_host else DevicePool(shape, "cuda", choice)
-    memory = None if adapters is None else _adapter_memory(session, adapters, choice)
-    return DecoderSession(session, pool, others, memory)
+        _require_tolerated(model, graph, precision, folder)
+        builds[graph] = folder
+    LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
+    return load_decoder(builds, Room(engine.slots, engine.context, adapters), choice, threads)
 
 
-def _adapter_memory(
-    session: ort.InferenceSession, limits: AdapterLimits, choice: ProviderChoice
-) -> AdapterMemory:
-    shape = adapter_shape(session, limits)
-    LOG.info("%d adapters of rank %d take %d MB", limits.count, limits.rank, shape.bytes >> 20)
-    return HostAdapters(shape) if choice.is_host else DeviceAdapters(shape, "cuda", choice)
+def _precisions(engine: TextEngine) -> Mapping[Graph, str]:
+    asked = {
+        Graph.DECODE: engine.precision,
+        Graph.PREFILL: engine.prefill_precision,
+        Graph.DRAFT: engine.draft_precision,
+    }
+    return {graph: precision for graph, precision in asked.items() if precision is not None}
+
+
+def _require_tolerated(model: InstalledModel, graph: Graph, precision: str, folder: Path) -> None:
+    # What a draft guesses is checked by the graph that decodes: it cannot show.
+    if graph is not Graph.DRAFT:
+        require_tolerated(model.card, precision, folder)
+
+
+def _key(model: InstalledModel, engine: TextEngine, adapters: bool) -> BuildKey:
+    options = [("positions", str(_positions(model, engine)))]
+    if adapters:
+        options.append(("adapters", "by row"))
+    return BuildKey(
+        kind="decoder",
+        builder_version=BUILD_VERSION,
+        revision=model.revision,
+        precision=engine.precision,
+        options=tuple(options),
+    )
 
 
 def _positions(model: InstalledModel, engine: TextEngine) -> int:

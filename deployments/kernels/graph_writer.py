@@ -106,7 +106,8 @@ class GraphWriter:
     def _stream(self, name: str, value: NDArray[np.generic]) -> onnx.TensorProto:
         self._weights.write(b"\0" * (-self._weights.tell() % PAGE))
         offset = self._weights.tell()
-        self._weights.write(np.ascontiguousarray(value).data)
+        # As bytes: bfloat16 is no type that a buffer can have.
+        self._weights.write(np.ascontiguousarray(value).view(np.uint8).data)
         tensor = TensorProto(
             name=name,
             data_type=helper.np_dtype_to_tensor_dtype(value.dtype),

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -25,7 +23,6 @@ from bestiary.errors import InvalidRequest
 log = logging.getLogger(__name__)
 
 MASK_DEADLINE_S = 10.0  # the library's own limits end a mask within a few hundredths
-KEPT_GRAMMARS = 64  # compiled; a request's candidates and repeated schemas share one
 MAX_GRAMMAR = 2**18  # characters
 MESSAGE_LIMIT = 400  # characters of the library's message that a caller is told
 
@@ -88,17 +85,30 @@ class TokenMatcher:
         return not self._late
 
 
-@dataclass(frozen=True, slots=True)
 class CompiledGrammar:
-    """Where the sequences of a request begin. `matcher` is copied, never used."""
+    """Where the sequences of one request begin; `ready` matchers are made, more can be.
 
-    matcher: LLMatcher
-    mask: Mask  # of the first token
-    workers: Executor
-    param: str
+    Each sequence has a matcher of its own. Copies of one would share its lexer, and the
+    limits on it: a sequence that runs into them would end all the others as well.
+    """
+
+    def __init__(
+        self,
+        ready: Iterable[LLMatcher],
+        make: Callable[[], LLMatcher],
+        mask: Mask,
+        workers: Executor,
+        param: str,
+    ) -> None:
+        self._ready = deque(ready)
+        self._make = make
+        self._mask = mask  # of the first token, which is the same for all
+        self._workers = workers
+        self._param = param
 
     def begin(self) -> TokenMatcher:
-        return TokenMatcher(self.matcher.deep_copy(), self.mask, self.workers, self.param)
+        matcher = self._ready.popleft() if self._ready else self._make()
+        return TokenMatcher(matcher, self._mask, self._workers, self._param)
 
 
 class GrammarCompiler:
@@ -116,38 +126,30 @@ class GrammarCompiler:
             self._tokenizer = LLTokenizer(tokenizer, eos_token=ends)
         self._limits = LLParserLimits(verbose_errors=False)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="text-masks")
-        self._lock = Lock()
-        self._kept: OrderedDict[str, tuple[LLMatcher, Mask]] = OrderedDict()
 
-    def compile(self, grammar: str, param: str) -> CompiledGrammar:
-        """Takes up to seconds for a very large grammar. Raises InvalidRequest."""
+    def compile(self, grammar: str, param: str, sequences: int = 1) -> CompiledGrammar:
+        """For so many sequences; milliseconds each, up to a second for a very large grammar.
+
+        Raises InvalidRequest.
+        """
+
+        def make() -> LLMatcher:
+            return LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
+
         if len(grammar) > MAX_GRAMMAR:
             told = f"{len(grammar)} characters are over the limit of {MAX_GRAMMAR}"
             raise InvalidRequest(f"{param} cannot be enforced: {told}", param)
-        with self._lock:
-            found = self._kept.get(grammar)
-        if found is None:
-            found = self._compiled(grammar, param)
-            self._keep(grammar, found)
-        return CompiledGrammar(*found, self._workers, param)
+        first = make()
+        mask = _mask_of(first)
+        if first.is_error():
+            message = f"{param} cannot be enforced: {_told(first.get_error())}"
+            raise InvalidRequest(message, param)
+        ready = (first, *(make() for _ in range(sequences - 1)))
+        return CompiledGrammar(ready, make, mask, self._workers, param)
 
     def is_special(self, token: int) -> bool:
         """Whether grammars have to name the token, as its text does not match it."""
         return bool(self._tokenizer.is_special_token(token))
-
-    def _compiled(self, grammar: str, param: str) -> tuple[LLMatcher, Mask]:
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
-        mask = _mask_of(matcher)
-        if matcher.is_error():
-            message = f"{param} cannot be enforced: {_told(matcher.get_error())}"
-            raise InvalidRequest(message, param)
-        return matcher, mask
-
-    def _keep(self, grammar: str, compiled: tuple[LLMatcher, Mask]) -> None:
-        with self._lock:
-            self._kept[grammar] = compiled
-            while len(self._kept) > KEPT_GRAMMARS:
-                self._kept.popitem(last=False)
 
 
 def compiler_of(

@@ -29,7 +29,7 @@ from deployments.text.sampling import BROKEN, choose
 from deployments.text.scheduler import Prefill, Scheduler
 from deployments.text.sequence import Sequence
 from deployments.text.speculation import Draft, Drafter, RowSpeculation, Speculation
-from deployments.text.step_costs import StepCosts
+from deployments.text.step_costs import SMALLEST_CHUNK, StepCosts
 from deployments.text.swap import SwapSpace
 from deployments.text.throughput import Throughput
 
@@ -207,8 +207,9 @@ class Engine:
 
     def _prefill(self, result: StepResult) -> None:
         """Computes prompts, in chunks, until the step's budget of tokens is used."""
-        budget = self._costs.chunk(len(self._rows), self._prefill_chunk)
-        while budget > 0:
+        waiting = self._scheduler.waiting
+        budget = self._costs.budget(len(self._rows), waiting, self._prefill_chunk)
+        while budget >= min(SMALLEST_CHUNK, self._prefill_chunk):
             found = self._scheduler.next_prefill(len(self._rows))
             if found is None:
                 return
@@ -237,7 +238,7 @@ class Engine:
         """How many tokens were computed."""
         begun_s = self._clock()
         every = _wants_every_logit(prefill)
-        most = min(budget, EVERY_LOGIT_CHUNK) if every else budget
+        most = min(budget, self._prefill_chunk, EVERY_LOGIT_CHUNK if every else budget)
         start, stop = prefill.done, prefill.next_stop(most)
         tokens = prefill.tokens[None, start:stop]
         past = np.array([start], np.int32)
@@ -249,6 +250,10 @@ class Engine:
             _note_prompt(prefill.generation, logits, start)
             logits = logits[-1:]
         prefill.done = stop
+        if prefill.resumes is None:
+            # As it grows: a long prompt's copy at its end would hold everybody up.
+            seed = prefill.generation.request.prefix_seed
+            self._prefixes.store(prefill.row, prefill.tokens[:stop], seed)
         if stop == len(prefill.tokens):
             self._complete(prefill, logits, result)
         seconds = self._clock() - begun_s
@@ -262,7 +267,6 @@ class Engine:
             self._rows.join(prefill.resumes, prefill.row)
             self._scheduler.prefilled()
             return
-        self._prefixes.store(prefill.row, prefill.tokens, generation.request.prefix_seed)
         if len(generation.sequences) > 1:
             computed = self._decoder.copy_out(prefill.row, 0, length)
             generation.prompt = ComputedPrompt(computed, logits.copy())

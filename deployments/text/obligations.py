@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bestiary.errors import UnsupportedParameter
+from bestiary.errors import InvalidRequest, UnsupportedParameter
 from bestiary.schemas.text import TextRequest, Tool, ToolUse
 from deployments.text.constraints import CompiledGrammar, GrammarCompiler
 from deployments.text.grammars import alone, either, grammar_of, lark
@@ -40,43 +40,42 @@ class Obligations:
 
     def grammar(self, request: TextRequest) -> CompiledGrammar | None:
         """None where anything goes. Raises InvalidRequest, UnsupportedParameter."""
+        found = self._source(request)
+        if found is None:
+            return None
+        source, param = found
+        try:
+            return self._enforcer(param).compile(source, param, request.candidates)
+        except InvalidRequest:
+            self._name_the_bad_tool(request.tool_use)
+            raise
+
+    def _source(self, request: TextRequest) -> tuple[str, str] | None:
+        """The grammar's, and the caller's field that it comes from; None where anything goes."""
         use, constraint = request.tool_use, request.constraint
-        if use is not None and use.required:
-            return self._compile(alone(lark(self._required_calls(use))), "tools")
-        if use is not None and constraint is not None:
-            calls = lark(self._free_calls(use))
-            return self._compile(either(grammar_of(constraint), calls), constraint.param)
-        if use is not None and any(tool.strict for tool in use.tools):
-            return self._compile(alone(lark(self._calls_or_text(use))), "tools")
+        if use is None:
+            return None if constraint is None else (alone(grammar_of(constraint)), constraint.param)
+        syntax, marker, held = self._format.syntax, self._marker, _held(use)
+        if use.required:
+            parallel = use.parallel and use.only is None
+            calls = calls_only(syntax, held, parallel, marker, hold_all=True)
+            return alone(lark(calls)), "tools"
         if constraint is not None:
-            return self._compile(alone(grammar_of(constraint)), constraint.param)
+            calls = calls_only(syntax, use.tools, use.parallel, marker, hold_all=False)
+            return either(grammar_of(constraint), lark(calls)), constraint.param
+        if held:
+            answer = calls_or_text(syntax, use.tools, use.parallel, marker)
+            return alone(lark(answer)), "tools"
         return None
 
-    def _required_calls(self, use: ToolUse) -> str:
-        """Required calls match their tool's schema, strict or not."""
-        tools = tuple(tool for tool in use.tools if use.only in (None, tool.name))
-        self._check(use, tools)
-        parallel = use.parallel and use.only is None
-        return calls_only(self._format.syntax, tools, parallel, self._marker, hold_all=True)
-
-    def _free_calls(self, use: ToolUse) -> str:
-        self._check(use, _strict(use))
-        syntax = self._format.syntax
-        return calls_only(syntax, use.tools, use.parallel, self._marker, hold_all=False)
-
-    def _calls_or_text(self, use: ToolUse) -> str:
-        self._check(use, _strict(use))
-        return calls_or_text(self._format.syntax, use.tools, use.parallel, self._marker)
-
-    def _check(self, use: ToolUse, held: tuple[Tool, ...]) -> None:
-        """Each schema for itself, so that a bad one is named."""
-        for place, tool in enumerate(use.tools):
+    def _name_the_bad_tool(self, use: ToolUse | None) -> None:
+        """Raises InvalidRequest for the first schema that is bad by itself."""
+        held = () if use is None else _held(use)
+        for place, tool in enumerate(() if use is None else use.tools):
             if tool in held:
                 param = f"tools[{place}].function.parameters"
-                self._compile(alone({"json_schema": arguments_schema(tool)}), param)
-
-    def _compile(self, grammar: str, param: str) -> CompiledGrammar:
-        return self._enforcer(param).compile(grammar, param)
+                schema = alone({"json_schema": arguments_schema(tool)})
+                self._enforcer(param).compile(schema, param)
 
     def _marker(self, marker: str) -> int | None:
         """The marker's token, where it is one that grammars have to name."""
@@ -91,5 +90,8 @@ class Obligations:
         return self._grammars
 
 
-def _strict(use: ToolUse) -> tuple[Tool, ...]:
+def _held(use: ToolUse) -> tuple[Tool, ...]:
+    """The tools whose calls match their schema: the strict ones, and all that are required."""
+    if use.required:
+        return tuple(tool for tool in use.tools if use.only in (None, tool.name))
     return tuple(tool for tool in use.tools if tool.strict)

@@ -13,7 +13,9 @@ from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress, Silent
 from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.adapters import AdapterBank
-from deployments.kernels.decoder import build_decoder_once, open_decoder
+from deployments.kernels.decoder import open_decoder, prepare_decoder
+from deployments.kernels.precision_choice import chosen_precision
+from deployments.kernels.providers import choose_providers, machine_probe
 from deployments.text.constraints import compiler_of
 from deployments.text.decoder import Decoder
 from deployments.text.engine import Engine, EngineOptions
@@ -49,10 +51,7 @@ def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> Installe
     """
     model = Garden(home).install(args.card.id, progress)
     text = engine_options(args)
-    for precision in (text.precision, text.prefill_precision, text.draft_precision):
-        if precision is not None:
-            wanted = text.model_copy(update={"precision": precision})
-            build_decoder_once(model, wanted, home, progress, adapters=text.adapter_slots > 0)
+    prepare_decoder(model, text, home, progress, adapters=text.adapter_slots > 0)
     return model
 
 
@@ -110,8 +109,9 @@ def _tool_format(
 
 
 def engine_options(args: ReplicaArgs) -> TextEngine:
-    """The profile's text section; its context is never over the card's."""
+    """The profile's text section for this machine; its context is never over the card's."""
     if args.text is None:
         raise CardInvalid(f"deployment {args.deployment!r} has no text section")
     context = min(args.text.context, args.card.context_length)
-    return args.text.model_copy(update={"context": context})
+    precision = chosen_precision(args.text.precision, choose_providers(machine_probe()))
+    return args.text.model_copy(update={"context": context, "precision": precision})

@@ -83,7 +83,15 @@ class TextService:
     async def _lease(self, adapter: Adapter) -> Lease:
         if self._adapters is None:
             raise InvalidRequest("this deployment takes no adapters", "model")
-        return await asyncio.to_thread(self._adapters.lease, adapter.name, adapter.folder)
+        lease = asyncio.ensure_future(
+            asyncio.to_thread(self._adapters.lease, adapter.name, adapter.folder)
+        )
+        try:
+            return await asyncio.shield(lease)
+        except asyncio.CancelledError:
+            # The thread goes on: whatever it takes is for nobody.
+            lease.add_done_callback(_release_unused)
+            raise
 
     async def _prepared(self, request: TextRequest, arrived_s: float) -> PreparedRequest:
         constrained = request.constraint is not None or request.tool_use is not None
@@ -98,6 +106,11 @@ class TextService:
             return chunks
         timings = replace(last.timings, total_s=self._clock() - arrived_s)
         return (*chunks[:-1], replace(last, timings=timings))
+
+
+def _release_unused(lease: asyncio.Future[Lease]) -> None:
+    if not lease.cancelled() and lease.exception() is None:
+        lease.result().release()
 
 
 def _characters(request: TextRequest | CountTokensRequest) -> int:

@@ -1,8 +1,10 @@
 """What the engine's runs have cost lately, and how much prompt fits into a step.
 
-Running rows wait for the prompt chunk in their step, so its size is set by the time
-that it may take: `STALL` times a decode run. All of it is measured, none assumed; where
-nothing was measured yet (or the clock stands still, as in tests) chunks are of full size.
+Running rows wait for the prompts in their step, so how much is computed is set by the
+time that it may take: `STALL` times a decode run, and more where more requests wait
+than run: few rows to decode make poor steps, and many are waiting for their first token.
+All of it is measured, none assumed; where nothing was measured yet (or the clock stands
+still, as in tests) a step takes one run.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SMOOTHING = 0.2  # weight of the newest measurement
-STALL = 1.5  # so that the gap between two tokens stays under three decode runs
+STALL = 1.25  # so that the gap between two tokens stays well under three decode runs
 SMALLEST_CHUNK = 32  # below it a run's fixed cost dominates
+MOST_CHUNKS = 4  # of full size, in one step
 CHUNK_STEP = 16  # sizes are multiples: each new size costs a set of bindings
 
 
@@ -64,12 +67,19 @@ class StepCosts:
         """Of drafting and checking in one row; `tokens` are those of the checking run."""
         return _nearest(self._check[source], tokens)
 
-    def chunk(self, decoding: int, largest: int) -> int:
-        """How many prompt tokens may be computed in a step beside `decoding` rows."""
+    def budget(self, decoding: int, waiting: int, chunk: int) -> int:
+        """How many prompt tokens may be computed in a step beside `decoding` rows.
+
+        `waiting` requests have no row yet; `chunk` is the most that one run takes.
+        """
+        largest = MOST_CHUNKS * chunk
         decode_s, token_s = self.decode_s(decoding), self._prompt_token.value
-        if decoding == 0 or not decode_s or not token_s:
+        if decoding == 0:
             return largest
-        fitting = math.floor(STALL * decode_s / token_s) // CHUNK_STEP * CHUNK_STEP
+        if not decode_s or not token_s:
+            return chunk
+        allowed_s = STALL * decode_s * max(1.0, waiting / decoding)
+        fitting = math.floor(allowed_s / token_s) // CHUNK_STEP * CHUNK_STEP
         return min(largest, max(SMALLEST_CHUNK, fitting))
 
 

@@ -30,7 +30,7 @@ def test_embed_shows_how_alike_texts_are(platform):
 def test_status_lists_every_model(platform):
     done = platform.command("status")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "smollm2-135m-int8" in done.stdout
+    assert "smollm2-135m-fast" in done.stdout
     assert "ready" in done.stdout
 
 

@@ -39,7 +39,7 @@ def test_sixteen_streams_equal_their_serial_answers(platform):
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(lambda prompt: answer(platform, prompt), PROMPTS))
     assert together == alone
-    wait_until_idle(platform, "smollm2-135m-int8")
+    wait_until_idle(platform, "smollm2-135m-fast")
 
 
 def test_a_client_that_hangs_up_frees_its_slot(platform):
@@ -55,7 +55,7 @@ def test_a_client_that_hangs_up_frees_its_slot(platform):
             with client.stream("POST", "/v1/chat/completions", json=body) as reply:
                 assert reply.status_code == 200
                 next(reply.iter_bytes())
-    wait_until_idle(platform, "smollm2-135m-int8")
+    wait_until_idle(platform, "smollm2-135m-fast")
 
 
 def test_a_client_that_hangs_up_before_its_whole_answer_frees_its_slot(platform):
@@ -69,9 +69,9 @@ def test_a_client_that_hangs_up_before_its_whole_answer_frees_its_slot(platform)
     for _ in range(4):
         with socket.create_connection(("127.0.0.1", platform.port)) as caller:
             caller.sendall(head.encode() + body)
-            while not running(platform, "smollm2-135m-int8"):
+            while not running(platform, "smollm2-135m-fast"):
                 time.sleep(0.05)
-    wait_until_idle(platform, "smollm2-135m-int8")
+    wait_until_idle(platform, "smollm2-135m-fast")
 
 
 def test_more_streams_than_slots_all_end(platform):

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.serve
 
 RECOVERY_S = 30.0
-REPLICAS = ("ServeReplica:smollm2-135m-int8", "ServeReplica:gateway", "ServeReplica:minilm")
+REPLICAS = ("ServeReplica:smollm2-135m-fast", "ServeReplica:gateway", "ServeReplica:minilm")
 SERVE = ("haproxy", "HAProxyManager", "ProxyActor", "ServeController")
 NODE = ("raylet", "gcs_server", "supervise")
 
@@ -101,7 +101,7 @@ def test_a_stream_whose_replica_dies_ends_with_a_typed_error(platform):
     ):
         lines = reply.iter_lines()
         next(lines)
-        kill(platform, "ServeReplica:smollm2-135m-int8")
+        kill(platform, "ServeReplica:smollm2-135m-fast")
         rest = "\n".join(lines)
     assert '"code":"replica_lost"' in rest.replace(" ", "")
     assert seconds_until_it_serves(platform) <= RECOVERY_S

@@ -168,7 +168,7 @@ def test_models_are_listed_without_pages(client):
 def test_readyz_lists_every_deployment(client):
     body = client.get("/readyz").json()
     assert body["ready"] is True
-    assert set(body["deployments"]) >= {"smollm2-135m-int8", "smollm2-135m-fp32", "minilm"}
+    assert set(body["deployments"]) >= {"smollm2-135m-fast", "smollm2-135m-fp32", "minilm"}
     assert "bison-instruct" in body["absent"]
 
 

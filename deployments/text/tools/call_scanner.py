@@ -136,7 +136,7 @@ class CallScanner:
 
     def _end_value(self) -> None:
         piece, self._piece = self._piece, ""
-        value = _parsed(piece)
+        value = None if piece.startswith(("{", "[")) else _parsed(piece)
         self._at = _At.AFTER_VALUE
         if self._key == NAME_KEY:
             self.name = value if isinstance(value, str) else None
@@ -145,7 +145,7 @@ class CallScanner:
         elif self._key in ARGUMENT_KEYS and not piece.startswith("{"):
             # A string with JSON in it, or null for none; anything else is as it is.
             written = value if isinstance(value, str) else piece
-            self._arguments = "{}" if value is None else written
+            self._arguments = "{}" if piece.strip() == "null" else written
 
     def _ends_string(self, character: str) -> bool:
         """Of a string's characters after its opening quote: whether this one closes it."""

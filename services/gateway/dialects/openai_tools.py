@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from bestiary.errors import InvalidRequest
 from bestiary.schemas.text import MAX_TOOLS, ToolCall, ToolUse
 from bestiary.schemas.text import Tool as OfferedTool
+from services.gateway.dialects.json_schema import SchemaDocument
 
 TOOL_NAME = r"^[a-zA-Z0-9_-]{1,64}$"
 _MODES = ("none", "auto", "required")
@@ -25,7 +26,7 @@ class _Wire(BaseModel):
 class Function(_Wire):
     name: Annotated[str, Field(pattern=TOOL_NAME)]
     description: str | None = None
-    parameters: dict[str, object] | None = None
+    parameters: SchemaDocument | None = None
     strict: bool | None = None
 
 

@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bestiary.schemas.text import Constraint, ConstraintKind
+from services.gateway.dialects.json_schema import SchemaDocument
 
 _ANY_OBJECT: dict[str, object] = {"type": "object"}
 
@@ -24,7 +25,7 @@ class _Wire(BaseModel):
 class JsonSchema(_Wire):
     name: str = Field(min_length=1, max_length=64)
     description: str | None = None
-    schema_: dict[str, object] = Field(alias="schema")
+    schema_: SchemaDocument = Field(alias="schema")
     strict: bool | None = None
 
 
@@ -33,7 +34,7 @@ class ResponseFormat(_Wire):
 
     type: Literal["text", "json_object", "json_schema", "regex", "grammar"]
     json_schema: JsonSchema | None = None
-    value: dict[str, object] | None = Field(
+    value: SchemaDocument | None = Field(
         None, description="Hugging Face's: the schema of a `json_object`"
     )
     regex: str | None = Field(

@@ -101,9 +101,33 @@ def test_completions_refuse_what_they_cannot_do_yet(door):
     assert error["param"] == "suffix"
 
 
+def nested(levels: int) -> dict[str, object]:
+    schema: dict[str, object] = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+DEEP = nested(500)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": DEEP},
+                }
+            },
+            "response_format.json_schema.schema",
+        ),
+        ({"response_format": {"type": "json_object", "value": DEEP}}, "response_format.value"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "x", "parameters": DEEP}}]},
+            "tools[0].function.parameters",
+        ),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"logprobs": 3}, "logprobs"),

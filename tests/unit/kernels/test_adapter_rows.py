@@ -10,9 +10,10 @@ import onnx
 import pytest
 
 from bestiary.errors import KernelError
-from deployments.kernels.adapter_memory import DeviceAdapters, adapter_shape
+from deployments.kernels.adapter_memory import DeviceAdapters, HostAdapters, adapter_shape
 from deployments.kernels.adapters import AdapterBank
 from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_names import Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
@@ -265,6 +266,33 @@ def test_a_graph_built_without_adapters_takes_none(llama: SmallModel, tmp_path: 
     decoder = DecoderSession(session, HostPool(pool_shape(session, SLOTS, POSITIONS)))
     with pytest.raises(ValueError, match="adapter 1 is not in 1 slots"):
         decoder.run(0, np.array([[1]]), np.zeros(1, np.int32), adapters=np.array([1]))
+
+
+def test_a_half_precision_graph_takes_half_precision_adapters(
+    llama: SmallModel, tmp_path: Path
+) -> None:
+    build_decoder(llama.folder, tmp_path, "fp16", POSITIONS, adapters=True)
+    inputs = onnx.load(tmp_path / GRAPH_FILE).graph.input
+    types = {v.type.tensor_type.elem_type for v in inputs if v.name.startswith("adapters.")}
+    assert types == {onnx.TensorProto.FLOAT16}
+
+
+def test_a_graph_and_its_memory_must_agree_about_adapters(
+    llama: SmallModel, tmp_path: Path
+) -> None:
+    sessions = []
+    for adapters in (False, True):
+        folder = tmp_path / str(adapters)
+        folder.mkdir()
+        build_decoder(llama.folder, folder, "fp32", POSITIONS, adapters=adapters)
+        sessions.append(open_session(folder / GRAPH_FILE, CPU_ONLY, SessionSettings()))
+    plain, adapted = sessions
+    pool = HostPool(pool_shape(plain, SLOTS, POSITIONS))
+    memory = HostAdapters(adapter_shape(adapted, LIMITS))
+    with pytest.raises(KernelError, match="has no memory for them"):
+        DecoderSession(adapted, pool)
+    with pytest.raises(KernelError, match="built without adapters"):
+        DecoderSession(adapted, pool, {Graph.PREFILL: plain}, memory)
 
 
 @pytest.mark.parametrize(("count", "rank"), [(0, 8), (1, 0)])

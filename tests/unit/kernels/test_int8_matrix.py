@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.kernels.precisions import BLOCK, quantise_int8
+from deployments.kernels.precisions.block_matrices import BLOCK, quantise_int8
 
 
 def test_the_error_is_at_most_half_a_step() -> None:

@@ -11,6 +11,7 @@ from bestiary.garden import InstalledModel
 from bestiary.garden.card import Family, ModelCard, Source
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Silent
+from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.decoder import build_decoder_once, open_decoder
 from tests.unit.kernels.conftest import SmallModel
 
@@ -59,3 +60,22 @@ def test_a_context_over_the_models_own_is_refused(
 def test_half_precision_is_refused_on_a_cpu(installed: InstalledModel, tmp_path: Path) -> None:
     with pytest.raises(KernelError, match="fp16 needs a GPU"):
         open_decoder(installed, _engine(precision="fp16"), 1, tmp_path, Silent())
+
+
+def test_a_decoder_with_room_for_adapters_is_another_build(
+    installed: InstalledModel, tmp_path: Path
+) -> None:
+    limits = AdapterLimits(count=2, rank=4)
+    decoder = open_decoder(installed, _engine(), 1, tmp_path, Silent(), adapters=limits)
+    assert decoder.adapters is not None
+    assert decoder.adapters.shape.limits == limits
+    plain = open_decoder(installed, _engine(), 1, tmp_path, Silent())
+    assert plain.adapters is None
+    assert len(list((tmp_path / "cache" / "kernels").glob("*/model.onnx"))) == 2
+
+
+def test_limits_of_adapters_share_a_build(installed: InstalledModel, tmp_path: Path) -> None:
+    for count in (1, 3):
+        limits = AdapterLimits(count, rank=4)
+        open_decoder(installed, _engine(), 1, tmp_path, Silent(), adapters=limits)
+    assert len(list((tmp_path / "cache" / "kernels").glob("*/model.onnx"))) == 1

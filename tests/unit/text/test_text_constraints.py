@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from jsonschema import validate
+from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 from text_tokenizers import END, byte_tokenizer, compiler_for, fallback_tokenizer
 from tokenizers import Tokenizer, models
@@ -254,27 +255,47 @@ def test_a_grammar_that_becomes_too_hard_stops_its_row_alone(compiler: GrammarCo
     assert fault.param == "response_format"
 
 
-def test_a_mask_that_does_not_come_stops_its_row(compiler: GrammarCompiler) -> None:
+def matcher_with(workers: ThreadPoolExecutor, deadline_s: float = 10.0) -> TokenMatcher:
+    """Held to `ab`, with a first mask that allows everything."""
+    tokenizer = LLTokenizer(TOKENIZER.serialized(), eos_token=[END_ID])
+    mask = np.full(VOCABULARY // 8 + 1, 255, np.uint8)
+    matcher = LLMatcher(tokenizer, regex("ab"))
+    return TokenMatcher(matcher, mask, workers, "x", deadline_s)
+
+
+def test_a_mask_that_does_not_come_stops_its_row() -> None:
     held = threading.Event()
     with ThreadPoolExecutor(1) as workers:
         workers.submit(held.wait, 30)
-        grammar = compiler.compile(regex("aaa"), "x")
-        matcher = TokenMatcher(
-            grammar.matcher.deep_copy(), grammar.mask, workers, "x", deadline_s=0.05
-        )
+        matcher = matcher_with(workers, deadline_s=0.05)
         matcher.accept(TOKENIZER.encode("a", as_prompt=False)[0])
         assert matcher.mask() is None
         assert "took over 0.05 s" in matcher.fault().message
         held.set()
 
 
-def test_masks_are_computed_in_another_thread(compiler: GrammarCompiler) -> None:
-    grammar = compiler.compile(regex("ab"), "x")
+def test_masks_are_computed_in_another_thread() -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="masks") as workers:
-        matcher = TokenMatcher(grammar.matcher.deep_copy(), grammar.mask, workers, "x")
+        matcher = matcher_with(workers)
         matcher.accept(TOKENIZER.encode("a", as_prompt=False)[0])
         assert allowed(matcher, TOKENIZER.encode("b", as_prompt=False)[0])
         assert any(thread.name.startswith("masks") for thread in threading.enumerate())
+
+
+def test_what_one_sequence_ran_into_does_not_end_another(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile(regex("(.{0,200}a){0,50}b"), "x", sequences=2)
+    a = TOKENIZER.encode("a", as_prompt=False)[0]
+
+    def length() -> int:
+        """Until it is stuck."""
+        matcher, said = grammar.begin(), 0
+        while matcher.mask() is not None:
+            matcher.accept(a)
+            said += 1
+        return said
+
+    first, second, made_later = length(), length(), length()
+    assert first == second == made_later > 10
 
 
 @pytest.mark.parametrize(

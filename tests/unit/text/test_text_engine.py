@@ -36,7 +36,7 @@ def test_a_request_is_prefilled_and_decoded_to_its_length() -> None:
 
 def test_the_first_token_comes_with_the_step_that_completes_the_prompt() -> None:
     one = driver(prefill_chunk=2)
-    one.engine.submit(1, prepared((1, 2, 3, 4)))
+    one.engine.submit(1, prepared(tuple(range(12))))  # a step takes four chunks
     one.step()
     assert 1 not in one.chunks
     one.step()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from text_fakes import Driver, FakeDecoder, Oracle, prepared, solo
 from text_tokenizers import byte_tokenizer, compiler_for
 
-from bestiary.schemas.text import FinishReason
+from bestiary.errors import InvalidRequest
+from bestiary.schemas.text import FinishReason, TokenLogprob
 from deployments.text.constraints import CompiledGrammar, GrammarCompiler
 from deployments.text.grammars import alone, lark
+from deployments.text.logprobs import PromptLogprobs
 from deployments.text.prepared import PreparedRequest
 
 TOKENIZER = byte_tokenizer()
@@ -23,10 +26,11 @@ def compiler() -> GrammarCompiler:
     return compiler_for(TOKENIZER)
 
 
-def driver(speculate: int = 0, slots: int = 4) -> Driver:
+def driver(speculate: int = 0, slots: int = 4, prefill_chunk: int = 4) -> Driver:
     decoder = FakeDecoder(slots, max_length=128, vocabulary=VOCABULARY)
     drafter = Oracle(decoder) if speculate else None
-    return Driver(decoder, end_ids=frozenset({END}), speculate=speculate, drafter=drafter)
+    ends = frozenset({END})
+    return Driver(decoder, prefill_chunk, end_ids=ends, speculate=speculate, drafter=drafter)
 
 
 def regex(compiler: GrammarCompiler, source: str) -> CompiledGrammar:
@@ -102,9 +106,56 @@ def test_a_constraint_that_cannot_go_on_ends_its_request_alone(
     one.engine.submit(1, stuck(compiler))
     one.engine.submit(2, free)
     one.drain()
-    assert one.errors.keys() == {1}
+    error = one.errors[1]
+    assert isinstance(error, InvalidRequest)  # not an engine's failure: the grammar is too hard
+    assert error.param == "response_format"
     assert one.tokens(2) == solo(free, one)
     assert one.engine.idle
+
+
+def scored_prompt(prompt: tuple[int, ...], **fields: object) -> PreparedRequest:
+    request = prepared(prompt, logprobs=1, **fields)  # type: ignore[arg-type]  # of a test
+    noted = PromptLogprobs(request.prompt, [1] * len(prompt), 1, TOKENIZER)
+    return replace(request, prompt_logprobs=noted, spells=TOKENIZER)
+
+
+def prompt_logprobs(one: Driver, ticket: int, candidate: int = 0) -> list[TokenLogprob]:
+    said = (chunk for chunk in one.chunks[ticket] if chunk.candidate == candidate)
+    return [entry for chunk in said for entry in chunk.prompt_logprobs]
+
+
+PROMPT = tuple(range(40))
+
+
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_a_prompts_logprobs_come_with_its_first_tokens(chunk: int) -> None:
+    one = driver(prefill_chunk=chunk)
+    one.engine.submit(1, scored_prompt(PROMPT, max_tokens=3))
+    one.drain()
+    first, *rest = prompt_logprobs(one, 1)
+    assert first.token.logprob is None
+    for place, entry in enumerate(rest):
+        logits = one.decoder.logits_of(PROMPT[: place + 1]).astype(float)
+        expected = logits[PROMPT[place + 1]] - np.log(np.exp(logits).sum())
+        assert entry.token.logprob == pytest.approx(expected, abs=1e-4)
+        assert entry.top[0].token_id == int(logits.argmax())
+
+
+def test_a_cached_prefix_leaves_no_hole_in_a_prompts_logprobs() -> None:
+    decoder = FakeDecoder(4, max_length=128, vocabulary=VOCABULARY)
+    one = Driver(decoder, prefill_chunk=100, prefix_cache_bytes=2**20)
+    for ticket in (1, 2):
+        one.engine.submit(ticket, scored_prompt(PROMPT, max_tokens=2))
+        one.drain()
+    assert not one.errors
+    assert prompt_logprobs(one, 1) == prompt_logprobs(one, 2)
+
+
+def test_every_candidate_tells_the_prompts_logprobs_once() -> None:
+    one = driver()
+    one.engine.submit(1, scored_prompt((1, 2, 3), candidates=3, max_tokens=4))
+    one.drain()
+    assert [len(prompt_logprobs(one, 1, candidate)) for candidate in range(3)] == [3, 3, 3]
 
 
 def test_scoring_a_prompt_alone_takes_no_row() -> None:

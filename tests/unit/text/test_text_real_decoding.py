@@ -19,6 +19,7 @@ from bestiary.schemas.text import (
     ChatMessage,
     Constraint,
     ConstraintKind,
+    CountTokensRequest,
     FinishReason,
     Sampling,
     TextChunk,
@@ -145,6 +146,30 @@ async def test_a_bias_of_a_hundred_is_an_exclusive_choice(service: TextService) 
     request = asking("Hi", {"max_tokens": 4, "logit_bias": {28: 100.0}})
     tokens = [token for chunk in await read(service, request) for token in chunk.token_ids]
     assert tokens == [28] * 4
+
+
+async def test_a_text_scored_as_a_prompt_is_as_likely_as_it_was_when_written(
+    service: TextService,
+) -> None:
+    ask = asking("", {"max_tokens": 12, "logprobs": 1}, messages=None, text="The sea is")
+    chunks = await read(service, ask)
+    written = [entry for chunk in chunks for entry in chunk.logprobs]
+    ids = [token for chunk in chunks for token in chunk.token_ids]
+    counted = await service.count_tokens(CountTokensRequest(text="The sea is"))
+    prompt = counted.token_ids
+    again = asking(
+        "",
+        {"max_tokens": 0, "logprobs": 1},
+        messages=None,
+        token_ids=(*prompt, *ids),
+        echo=True,
+    )
+    scored = [entry for chunk in await read(service, again) for entry in chunk.prompt_logprobs]
+    assert scored[0].token.logprob is None
+    for before, after in zip(written, scored[len(prompt) :], strict=True):
+        assert after.token.token_id == before.token.token_id
+        # int8: activations are rounded over all positions of a run together.
+        assert after.token.logprob == pytest.approx(before.token.logprob, abs=0.5)
 
 
 async def test_a_bad_schema_costs_nothing(service: TextService) -> None:

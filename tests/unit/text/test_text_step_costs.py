@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.text.step_costs import SMALLEST_CHUNK, STALL, StepCosts
+from deployments.text.step_costs import MOST_CHUNKS, SMALLEST_CHUNK, STALL, StepCosts
 
 
 def measured(decode_s: float, prompt_tokens_per_s: float) -> StepCosts:
@@ -12,23 +12,30 @@ def measured(decode_s: float, prompt_tokens_per_s: float) -> StepCosts:
     return costs
 
 
-def test_a_chunk_takes_no_longer_than_its_share_of_a_decode_run() -> None:
-    chunk = measured(decode_s=0.05, prompt_tokens_per_s=2000).chunk(8, largest=512)
-    assert chunk == 144
-    assert chunk / 2000 <= STALL * 0.05
+def test_prompts_take_no_longer_than_their_share_of_a_decode_run() -> None:
+    budget = measured(decode_s=0.05, prompt_tokens_per_s=2000).budget(8, waiting=1, chunk=128)
+    assert budget == 112
+    assert budget / 2000 <= STALL * 0.05
 
 
-def test_alone_a_prompt_gets_the_whole_step() -> None:
-    assert measured(0.001, 100).chunk(0, largest=512) == 512
+def test_where_more_wait_than_run_prompts_get_more() -> None:
+    costs = measured(decode_s=0.05, prompt_tokens_per_s=2000)
+    assert costs.budget(8, waiting=8, chunk=128) == 112
+    assert costs.budget(8, waiting=16, chunk=128) == 240
+    assert costs.budget(8, waiting=1000, chunk=128) == MOST_CHUNKS * 128
 
 
-def test_chunks_are_neither_tiny_nor_over_the_bound() -> None:
-    assert measured(0.001, 100).chunk(8, largest=512) == SMALLEST_CHUNK
-    assert measured(10.0, 1000).chunk(8, largest=512) == 512
+def test_alone_prompts_get_the_whole_step() -> None:
+    assert measured(0.001, 100).budget(0, waiting=1, chunk=128) == MOST_CHUNKS * 128
 
 
-def test_nothing_measured_is_no_bound() -> None:
-    assert StepCosts().chunk(8, largest=512) == 512
+def test_budgets_are_neither_tiny_nor_over_the_bound() -> None:
+    assert measured(0.001, 100).budget(8, waiting=1, chunk=128) == SMALLEST_CHUNK
+    assert measured(10.0, 1000).budget(8, waiting=1, chunk=128) == MOST_CHUNKS * 128
+
+
+def test_where_nothing_was_measured_a_step_has_one_run() -> None:
+    assert StepCosts().budget(8, waiting=1, chunk=128) == 128
 
 
 def test_the_nearest_measured_size_stands_in() -> None:

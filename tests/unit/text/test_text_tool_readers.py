@@ -83,6 +83,16 @@ ANSWERS: dict[str, tuple[ToolFormat, str, Answer]] = {
         '"arguments": {}}</tool_call>',
         ("", [("wait", "{}")]),
     ),
+    "a list of arguments": (
+        HERMES,
+        '<tool_call>{"name": "wait", "arguments": [1, "]"]}</tool_call>',
+        ("", [("wait", '[1, "]"]')]),
+    ),
+    "arguments that are very deep": (
+        HERMES,
+        '<tool_call>{"name": "wait", "arguments": {"a": ' + "[" * 3000 + "]" * 3000 + "}}",
+        ("", [("wait", '{"a": ' + "[" * 3000 + "]" * 3000 + "}")]),
+    ),
     "white space everywhere": (
         HERMES,
         '<tool_call>\n {\n "name" : "wait" ,\n "arguments" : { } \n}\n </tool_call>',
