@@ -122,3 +122,10 @@ def schema(contender: Contender, prompts: Prompts, streams: int = 4) -> Figures:
 def copying(contender: Contender, prompts: Prompts) -> Figures:
     (told,) = contender.run([Ask(prompts.copying(), 2 * NEW_TOKENS)])
     return {"tokens_per_s": (len(told.tokens_s) - 1) / (told.tokens_s[-1] - told.tokens_s[0])}
+
+
+def inventing(contender: Contender, prompts: Prompts) -> Figures:
+    """Drawn at temperature 1, which does not repeat itself: nothing in it can be looked up."""
+    asks = [Ask(prompts.fresh(SHORT_LENGTHS[0]), 2 * NEW_TOKENS, temperature=1.0)]
+    (told,) = contender.run(asks)
+    return {"tokens_per_s": (len(told.tokens_s) - 1) / (told.tokens_s[-1] - told.tokens_s[0])}

@@ -101,5 +101,12 @@ def _run_torch(folder: str, target: str) -> None:
     np.save(Path(target) / LOGITS_FILE, logits)
 
 
+def _main(folder: str, target: str) -> None:
+    try:
+        _run_torch(folder, target)
+    except Exception as error:  # noqa: BLE001 - the edge of a process: the last line is the reason
+        sys.exit(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+
+
 if __name__ == "__main__":
-    _run_torch(sys.argv[1], sys.argv[2])
+    _main(*sys.argv[1:])

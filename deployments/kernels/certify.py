@@ -13,6 +13,7 @@ from pathlib import Path
 from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.garden.certificate import Certificate
+from bestiary.progress import Progress
 from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildCache, BuildKey
 from deployments.kernels.certificate_file import read_certificate, write_certificate
@@ -32,19 +33,26 @@ ONE_ADAPTER = AdapterLimits(1, 1)  # which no row has
 
 
 def certify_once(
-    model: InstalledModel, key: BuildKey, cache: BuildCache, choice: ProviderChoice
+    model: InstalledModel,
+    key: BuildKey,
+    cache: BuildCache,
+    choice: ProviderChoice,
+    progress: Progress,
 ) -> None:
     """Writes the certificate of a build that is there, unless it has one that still holds.
 
     One that was made with another text, processor, provider or ONNX Runtime does not.
     Raises KernelError where the build does not load.
     """
+    folder = cache.find(key)
+    if folder is None:
+        raise KernelError(f"there is no build of {model.card.id} in {key.precision} to certify")
+    if _holds(read_certificate(folder), choice):
+        return
     with cache.locked(key):
-        folder = cache.find(key)
-        if folder is None:
-            raise KernelError(f"there is no build of {model.card.id} in {key.precision} to certify")
-        if not _holds(read_certificate(folder), choice):
-            write_certificate(folder, _measured(model, key, folder, cache, choice))
+        if not _holds(read_certificate(folder), choice):  # another process may have been faster
+            with progress.step(f"Certifying {model.card.id} in {key.precision}"):
+                write_certificate(folder, _measured(model, key, folder, cache, choice))
 
 
 def processor() -> str:

@@ -46,8 +46,8 @@ def prepare_decoder(
     for graph, precision in _precisions(engine).items():
         wanted = engine.model_copy(update={"precision": precision})
         folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
-        with progress.step(f"Certifying {model.card.id} in {precision}"):
-            certify_once(model, _key(model, wanted, adapters), kernel_cache(home), choice)
+        key = _key(model, wanted, adapters)
+        certify_once(model, key, kernel_cache(home), choice, progress)
         _require_tolerated(model, graph, precision, folder)
 
 

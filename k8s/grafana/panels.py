@@ -203,6 +203,12 @@ def _saturation() -> tuple[Graph, ...]:
             ),
         ),
         Graph(
+            "Prompt tokens from the prefix cache",
+            "What was copied instead of computed: prompts that begin alike. None is no fault.",
+            "percentunit",
+            (Query(_prefix_hits(), "share"),),
+        ),
+        Graph(
             "Healthy replicas",
             "As Ray Serve counts them, by application.",
             "short",
@@ -247,6 +253,15 @@ def _server_errors() -> str:
     all_of_them = _rate_of("bestiary_requests_total")
     failed = f'sum(rate(bestiary_requests_total{{{REQUEST},status=~"5.."}}[{WINDOW}]))'
     return f"({failed} or vector(0)) / {all_of_them}"
+
+
+def _prefix_hits() -> str:
+    """A share of 0, not "no data", where nothing was found yet."""
+    found, looked = (
+        f"sum(rate(bestiary_prefix_cache_{what}_total{{{MODEL}}}[{WINDOW}]))"
+        for what in ("hits", "queries")
+    )
+    return f"({found} or vector(0)) / {looked}"
 
 
 def _spent(stage: str) -> str:

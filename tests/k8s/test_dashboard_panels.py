@@ -49,6 +49,10 @@ class FakePlatform:
         self._routes = Counter(
             "bestiary_routes", "", ("asked", "tier", "reason"), registry=self.registry
         )
+        self._prefixes = [
+            Counter(f"bestiary_prefix_cache_{what}", "", ("model",), registry=self.registry)
+            for what in ("queries", "hits")
+        ]
         self._gauges()
 
     def _gauges(self) -> None:
@@ -72,6 +76,8 @@ class FakePlatform:
             counter.labels(*labels).inc(10)
         for status in ("200", "404"):
             self._requests.labels(*labels, status).inc()
+        for counter in self._prefixes:
+            counter.labels("smollm2").inc(32)
         self._routes.labels("gecko", "gecko", "requested-tier").inc()
 
 

@@ -33,6 +33,11 @@ EXPORTED = {
     "bestiary_num_requests_running",
     "bestiary_num_requests_waiting",
     "bestiary_kv_cache_usage_perc",
+    "bestiary_prefix_cache_queries_total",
+    "bestiary_prefix_cache_hits_total",
+    "bestiary_drafted_tokens_total",
+    "bestiary_accepted_tokens_total",
+    "bestiary_preemptions_total",
     "ray_serve_deployment_replica_healthy",
 }
 

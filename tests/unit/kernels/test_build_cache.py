@@ -59,6 +59,18 @@ def test_the_manifest_says_what_was_built_and_with_what(tmp_path: Path) -> None:
     assert manifest["versions"]["onnxruntime-gpu"]
 
 
+def test_all_whole_builds_of_some_weights_are_found(tmp_path: Path) -> None:
+    cache, half = BuildCache(tmp_path), replace(KEY, precision="fp16")
+    folders = {key: cache.get_or_build(key, CountingBuilder()) for key in (KEY, half)}
+    cache.get_or_build(replace(KEY, revision="another"), CountingBuilder())
+    cache.get_or_build(replace(KEY, kind="encoder"), CountingBuilder())
+    damaged = cache.get_or_build(replace(KEY, options=()), CountingBuilder())
+    (damaged / "model.onnx").unlink()
+    found = cache.builds("decoder", "revision")
+    assert {build.key: build.folder for build in found} == folders
+    assert {build.bytes for build in found} == {5}
+
+
 def test_a_failed_build_leaves_nothing_and_can_be_tried_again(tmp_path: Path) -> None:
     cache = BuildCache(tmp_path)
 

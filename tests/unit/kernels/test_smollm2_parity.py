@@ -1,4 +1,4 @@
-"""The real SmolLM2-135M: fp32 says what transformers says, int8 is within its tolerance.
+"""The real SmolLM2-135M: fp32 says what transformers says, the others are within tolerance.
 
 Slow: torch loads the model too (about a minute on two cores).
 """
@@ -17,7 +17,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from bestiary.garden import Garden, InstalledModel
 from bestiary.profile.models import TextEngine
 from bestiary.progress import Silent
-from deployments.kernels.decoder import open_decoder
+from deployments.kernels.certificate_file import decoder_builds
+from deployments.kernels.decoder import open_decoder, prepare_decoder
 from deployments.kernels.decoder_session import DecoderSession
 from tests.unit.kernels.rows import decode, feed, reference
 
@@ -105,16 +106,19 @@ def test_full_precision_writes_what_transformers_writes(
         assert written[:until] == expected[:until]
 
 
-def test_int8_is_within_tolerance_of_torch(
+@pytest.mark.parametrize("precision", ["int8", "q41fast", "w8a16"])
+def test_what_is_nearly_lossless_is_within_tolerance_of_torch(
     model: InstalledModel,
     torch_model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tmp_path: Path,
+    precision: str,
 ) -> None:
+    """Decoded token by token; certificates read the text as a prompt."""
     ids = tokenizer(TEXT).input_ids[:400]
     assert len(ids) == 400
     expected = _log_softmax(reference(torch_model, ids))
-    decoder = _open(model, tmp_path, "int8")
+    decoder = _open(model, tmp_path, precision)
     found = _log_softmax(
         np.stack([feed(decoder, 0, ids[i : i + 1], past=i) for i in range(len(ids))])
     )
@@ -131,7 +135,7 @@ def test_int8_is_within_tolerance_of_torch(
     assert agrees[clear].mean() >= 0.99
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp32"])
+@pytest.mark.parametrize("precision", ["int8", "fp32", "q41fast", "w8a16", "w8row", "int4"])
 def test_streams_in_a_batch_write_what_they_write_alone(
     model: InstalledModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, precision: str
 ) -> None:
@@ -145,6 +149,31 @@ def test_streams_in_a_batch_write_what_they_write_alone(
         for ids, row in zip(written, logits, strict=True):
             ids.append(int(row.argmax()))
     assert written == alone
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "q41fast", "w8a16", "w8row", "int4"])
+def test_every_build_is_certified_within_the_cards_tolerance(
+    model: InstalledModel, certified_home: Path, precision: str
+) -> None:
+    engine = TextEngine.model_validate({"precision": precision})
+    prepare_decoder(model, engine, certified_home, Silent())
+    certificates = {
+        build.precision: build.certificate
+        for build in decoder_builds(certified_home, model.revision)
+    }
+    certificate = certificates[precision]
+    assert certificate is not None
+    assert certificate.parity is not None
+    print(precision, certificate.parity, certificate.speed)
+    assert 400 <= certificate.tokens <= 600
+    if precision in ("int8", "q41fast", "w8a16"):
+        assert certificate.parity.kl <= 0.005
+
+
+@pytest.fixture(scope="module")
+def certified_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all precisions: torch is asked once."""
+    return tmp_path_factory.mktemp("certified")
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
