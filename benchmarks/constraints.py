@@ -109,7 +109,7 @@ def main() -> None:
     asked = parser.parse_args()
     home = Settings().home
     model = Garden(home).install(asked.card)
-    options = TextEngine(slots=max(ROWS), context=256)
+    options = TextEngine(precision="int8", slots=max(ROWS), context=256)
     build_decoder_once(model, options, home, Silent())
     decoder = open_decoder(model, options, 0, home, Silent())
     tokenizer = TextTokenizer.from_folder(model.path)

@@ -2,13 +2,16 @@
 
 - what every graph is written with: `checkpoint`, `graph_writer`, `precisions`, `rotary`;
 - decoder-only language models: `decoder_graph`, `llama`, `gemma3`, `gpt2`, `decoder_build`;
-  open, with a KV pool: `decoder_session`; all of it in one call: `decoder`;
+  open, with a KV pool: `decoder_load`, `decoder_session`; all of it in one call: `decoder`;
 - adapters, another one for each row: `adapter_graph` writes them into a graph, `adapter_files`
   reads them, `adapter_memory` is where they lie, `adapters` says which is in which slot;
 - encoders, in the same way: `encoder_graph`, `bert`, `encoder_build`, `encoder_session`,
   `encoder`;
 - built once, content-addressed: `build_cache`;
+- what a build lost, measured once beside torch: `certify`, `certificate_*`; whether it may be
+  loaded all the same: `tolerated`;
 - where a graph runs, and with which options: `providers`, `sessions`.
 
-Kernels know tensors and ONNX Runtime. They know no tokenizer, no request, no Ray.
+Kernels know tensors and ONNX Runtime. They know no request and no Ray, and no tokenizer but to
+certify.
 """

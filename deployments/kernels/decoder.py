@@ -18,7 +18,8 @@ from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
 from deployments.kernels.decoder_names import BUILD_VERSION, Graph
 from deployments.kernels.decoder_session import DecoderSession
-from deployments.kernels.providers import choose_providers, machine_probe
+from deployments.kernels.precision_choice import chosen_precision
+from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
 from deployments.kernels.tolerated import require_tolerated
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def prepare_decoder(
     from deployments.kernels.certify import certify_once
 
     choice = choose_providers(machine_probe())
-    for graph, precision in _precisions(engine).items():
+    for graph, precision in _precisions(engine, choice).items():
         wanted = engine.model_copy(update={"precision": precision})
         folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
         key = _key(model, wanted, adapters)
@@ -61,9 +62,11 @@ def build_decoder_once(
 ) -> Path:
     """The folder with the model's graph at this precision, built where it is missing.
 
-    `adapters`: whether rows can have some; how many and which is no part of the graph.
+    `auto` is what it means on this machine. `adapters`: whether rows can have some; how many and which is no part of the graph.
     Raises KernelError, see `decoder_build.build_decoder`.
     """
+    precision = chosen_precision(engine.precision, choose_providers(machine_probe()))
+    engine = engine.model_copy(update={"precision": precision})
     positions = _positions(model, engine)
 
     def write(folder: Path) -> None:
@@ -93,7 +96,7 @@ def open_decoder(
     """
     choice = choose_providers(machine_probe())
     builds: dict[Graph, Path] = {}
-    for graph, precision in _precisions(engine).items():
+    for graph, precision in _precisions(engine, choice).items():
         reason = cannot_run(precision, choice)
         if reason:
             raise KernelError(reason)
@@ -106,9 +109,9 @@ def open_decoder(
     return load_decoder(builds, Room(engine.slots, engine.context, adapters), choice, threads)
 
 
-def _precisions(engine: TextEngine) -> Mapping[Graph, str]:
+def _precisions(engine: TextEngine, choice: ProviderChoice) -> Mapping[Graph, str]:
     asked = {
-        Graph.DECODE: engine.precision,
+        Graph.DECODE: chosen_precision(engine.precision, choice),
         Graph.PREFILL: engine.prefill_precision,
         Graph.DRAFT: engine.draft_precision,
     }
