@@ -62,7 +62,8 @@ def build_decoder_once(
 ) -> Path:
     """The folder with the model's graph at this precision, built where it is missing.
 
-    `auto` is what it means on this machine. `adapters`: whether rows can have some; how many and which is no part of the graph.
+    `auto` is what it means on this machine. `adapters`: whether rows can have some; how many
+    and which is no part of the graph.
     Raises KernelError, see `decoder_build.build_decoder`.
     """
     precision = chosen_precision(engine.precision, choose_providers(machine_probe()))
