@@ -45,8 +45,10 @@ test: $(STAMPS)/for-tests ## the default lane, under 20 minutes
 test-slow: $(STAMPS)/for-tests ## what takes longer: fault injection, long loads
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
-bench: $(STAMPS)/for-tests ## every benchmark, with its peers
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+BENCHMARKS := gateway encoder_kernels decoder_kernels constraints step_profile text_engine
+bench: $(STAMPS)/for-tests ## every benchmark, with the peers that are there (BESTIARY_PEERS)
+	@$(PIP) install --quiet -e '.[bench]'
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: down ## the venv and caches; state under BESTIARY_HOME stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
