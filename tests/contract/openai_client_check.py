@@ -320,7 +320,9 @@ class Checks:
         entries = (part.split(";dur=") for part in raw.headers["server-timing"].split(", "))
         times = {name: float(value) for name, value in entries}
         total = times.pop("total")
-        assert abs(total - sum(times.values())) <= 0.05 * total, raw.headers["server-timing"]
+        # Of a fake's half millisecond, 5% is what reading a clock takes.
+        missing = abs(total - sum(times.values()))
+        assert missing <= max(0.1, 0.05 * total), raw.headers["server-timing"]
         receipt = raw.parse().model_extra["bestiary"]["receipt"]
         assert abs(receipt["total"] - total) <= 0.05 * total
 
