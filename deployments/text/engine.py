@@ -294,7 +294,7 @@ class Engine:
         if rows == 0:
             return
         self._rows_stay = True
-        drafts = self._drafts(rows)
+        drafts = self._drafts(rows, result)
         for first, last in _stretches(rows, drafts):
             self._decode_rows(first, last, result)
         for row, (draft, drafting_s) in drafts.items():
@@ -302,7 +302,7 @@ class Engine:
         self._rows_stay = False
         self._clear_rows()
 
-    def _drafts(self, rows: int) -> dict[int, tuple[Draft, float]]:
+    def _drafts(self, rows: int, result: StepResult) -> dict[int, tuple[Draft, float]]:
         """By row: what was guessed, and how long guessing took."""
         if self._speculation.off:
             return {}
@@ -310,12 +310,13 @@ class Engine:
         for row, occupant in enumerate(self._rows):
             if occupant.generation.request.reproducible and not self._checks_are_exact:
                 continue
-            begun_s = self._clock()
-            past = occupant.sequence.past
-            room = min(occupant.sequence.left - 1, self._decoder.max_length - past - 1)
-            draft = self._speculation.draft(row, occupant.speculation, past, room, rows)
-            if draft is not None:
-                found[row] = draft, self._clock() - begun_s
+            with self._blaming([occupant.generation], "drafting", result):
+                begun_s = self._clock()
+                past = occupant.sequence.past
+                room = min(occupant.sequence.left - 1, self._decoder.max_length - past - 1)
+                draft = self._speculation.draft(row, occupant.speculation, past, room, rows)
+                if draft is not None:
+                    found[row] = draft, self._clock() - begun_s
         return found
 
     def _decode_rows(self, first: int, last: int, result: StepResult) -> None:

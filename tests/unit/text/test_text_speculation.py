@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from text_fakes import Driver, FakeDecoder, Oracle, prepared, solo
 
+from bestiary.errors import EngineFailure
 from deployments.text.ngrams import NgramIndex
 from deployments.text.speculation import Draft, RowSpeculation, Speculation
 from deployments.text.step_costs import DraftSource, StepCosts
@@ -114,6 +115,24 @@ def test_where_checks_are_not_exact_only_unseeded_draws_are_speculated_on() -> N
     driver.engine.submit(1, replace(request, reproducible=False))
     driver.drain()
     assert driver.engine.counts().accepted_tokens > 0
+
+
+class FailingDrafter:
+    """Fails in one row."""
+
+    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
+        if row == 0:
+            raise RuntimeError("the draft graph was told to fail")
+        return []
+
+
+def test_a_failing_drafter_ends_its_own_request_only() -> None:
+    driver = Driver(FakeDecoder(2), speculate=4, drafter=FailingDrafter())
+    for ticket in range(2):
+        driver.engine.submit(ticket, prepared((ticket, 8), max_tokens=5))
+    driver.step()
+    assert set(driver.errors) == {0}
+    assert isinstance(driver.errors[0], EngineFailure)
 
 
 def measured(decode_s: float, check_s: float) -> Speculation:
