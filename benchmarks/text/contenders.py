@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ def engine(name: str, quality: str, **options: object) -> Worker:
     return Worker(name, quality, command)
 
 
-class OverHttp:
+class OverHttp(ABC):
     """Streams over HTTP; `body` and `tokens` are the server's dialect."""
 
     path = ""
@@ -81,12 +82,13 @@ class OverHttp:
         self.name, self.quality = name, quality
         self._url, self._key, self._pids = url, key, pids
 
+    @abstractmethod
     def body(self, ask: Ask) -> dict[str, object]:
-        raise NotImplementedError  # each dialect has its own
+        """The request in the server's dialect."""
 
+    @abstractmethod
     def tokens(self, event: dict[str, object]) -> int:
         """In one event of the stream."""
-        raise NotImplementedError
 
     def run(self, asks: list[Ask]) -> list[Told]:
         return asyncio.run(self._all(asks))
