@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from bestiary.schemas.text import ToolCallPiece
+from deployments.text.tools.gathered import Gathered
 from deployments.text.tools.open_call import OpenCall
 from deployments.text.tools.tool_format import Read
 
@@ -35,22 +35,21 @@ class BareJsonReader:
         self._raw = ""  # before the first call
         self._call = OpenCall(0, names)
         self._calls = 0
-        self._text: list[str] = []
-        self._pieces: list[ToolCallPiece] = []
+        self._found = Gathered()
 
     def push(self, text: str) -> Read:
         self._left += text
         while self._left and self._advance():
             pass
-        return self._take()
+        return self._found.take()
 
     def finish(self) -> Read:
         if self._at is _At.CALL and not self._call.named:
-            self._say(self._raw + self._call.raw)
+            self._found.say(self._raw + self._call.raw)
         elif self._at is _At.START and self._calls == 0:
-            self._say(self._raw + self._left)
+            self._found.say(self._raw + self._left)
         self._left = ""
-        return self._take()
+        return self._found.take()
 
     def _advance(self) -> bool:
         """Whether there may be more to read."""
@@ -58,7 +57,7 @@ class BareJsonReader:
             return self._read_start()
         if self._at is _At.CALL:
             return self._read_call()
-        self._say(self._left)
+        self._found.say(self._left)
         self._left = ""
         return False
 
@@ -78,7 +77,7 @@ class BareJsonReader:
 
     def _read_call(self) -> bool:
         self._left = self._left[self._call.push(self._left) :]
-        self._pieces += self._call.take()
+        self._found.add(self._call.take())
         if self._call.refused:
             self._begin_text(self._raw + self._call.raw)
         elif self._call.done:
@@ -95,13 +94,5 @@ class BareJsonReader:
         self._left = self._left[characters:]
 
     def _begin_text(self, raw: str) -> None:
-        self._say(raw)
+        self._found.say(raw)
         self._at = _At.TEXT
-
-    def _say(self, text: str) -> None:
-        self._text.append(text)
-
-    def _take(self) -> Read:
-        read = Read("".join(self._text), tuple(self._pieces))
-        self._text, self._pieces = [], []
-        return read

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from bestiary.schemas.text import ToolCallPiece
+from deployments.text.tools.gathered import Gathered
 from deployments.text.tools.open_call import OpenCall
 from deployments.text.tools.tool_format import CallSyntax, Read, ToolFormat
 
@@ -37,25 +37,24 @@ class HermesReader:
         self._raw: str | None = None  # from the tag on; None: a call was given out of it
         self._call = OpenCall(0, names)
         self._calls = 0  # begun and named
-        self._text: list[str] = []
-        self._pieces: list[ToolCallPiece] = []
+        self._found = Gathered()
 
     def push(self, text: str) -> Read:
         self._left += text
         while self._left and self._advance():
             pass
-        return self._take()
+        return self._found.take()
 
     def finish(self) -> Read:
         unread = self._left
         if self._at is _At.TEXT:
-            self._say(unread.rstrip() if self._calls else unread)
+            self._found.say(unread.rstrip() if self._calls else unread)
         elif self._at is _At.CALL and not self._call.named:
-            self._say((self._raw or "") + self._call.raw + unread)
+            self._found.say((self._raw or "") + self._call.raw + unread)
         elif self._at is _At.TAGS and self._raw is not None:
-            self._say(self._raw + unread)
+            self._found.say(self._raw + unread)
         self._left = ""
-        return self._take()
+        return self._found.take()
 
     def _advance(self) -> bool:
         """Whether there may be more to read."""
@@ -71,11 +70,11 @@ class HermesReader:
         before, tag, after = self._left.partition(OPEN)
         if not tag:
             held = _held_back(self._left)
-            self._say(self._left[: len(self._left) - held])
+            self._found.say(self._left[: len(self._left) - held])
             self._left = self._left[len(self._left) - held :]
             return False
         shown = before.rstrip()
-        self._say(shown)
+        self._found.say(shown)
         self._raw, self._left, self._at = before[len(shown) :] + tag, after, _At.TAGS
         return True
 
@@ -97,7 +96,7 @@ class HermesReader:
 
     def _read_call(self) -> bool:
         self._left = self._left[self._call.push(self._left) :]
-        self._pieces += self._call.take()
+        self._found.add(self._call.take())
         if self._call.named:
             self._raw = None
         if self._call.refused:
@@ -119,16 +118,8 @@ class HermesReader:
         return bool(tag)
 
     def _not_a_call(self, raw: str) -> None:
-        self._say(raw)
+        self._found.say(raw)
         self._at = _At.TEXT
-
-    def _say(self, text: str) -> None:
-        self._text.append(text)
-
-    def _take(self) -> Read:
-        read = Read("".join(self._text), tuple(self._pieces))
-        self._text, self._pieces = [], []
-        return read
 
 
 def _held_back(text: str) -> int:
