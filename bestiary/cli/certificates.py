@@ -53,7 +53,7 @@ def _measured(build: CertifiedBuild) -> tuple[str, ...]:
         parity = (f"{one.kl:.5f}", f"{one.top1:.1%}", perplexity)
     if found.speed is not None:
         numbers = (found.speed.decode_1, found.speed.decode_16, found.speed.prefill)
-        speed = tuple(f"{number:.0f}" for number in numbers)
+        speed = tuple("-" if number is None else f"{number:.0f}" for number in numbers)
     if found.parity is None:
         return *parity, *speed, f"not certified: {found.not_certified}"
     return *parity, *speed, f"{found.made_at[:10]}, {found.cpu}"

@@ -25,8 +25,8 @@ class Parity(Frozen):
 class Speed(Frozen):
     """Tokens per second, the median of some rounds, on a machine that may have had other work."""
 
-    decode_1: float  # one row, one token a step
-    decode_16: float  # sixteen rows together
+    decode_1: float | None  # one row, one token a step; None: it only reads prompts
+    decode_16: float | None  # sixteen rows together
     prefill: float  # one prompt
 
 

@@ -10,7 +10,9 @@ from pydantic import Field
 from bestiary.schemas.base import Frozen
 
 # What a decoder can be kept in; docs/decisions/0003-precisions.md says which is for what.
-Precision = Literal["fp32", "fp16", "bf16", "int8", "q41fast", "w8a16", "w8row", "int4"]
+DecodePrecision = Literal["fp32", "fp16", "bf16", "int8", "q41fast", "w8a16", "w8row", "int4"]
+# What a graph may be kept in that reads prompts for it: bf16mix does nothing else.
+Precision = Literal[DecodePrecision, "bf16mix"]
 
 
 class Tolerance(Frozen):
@@ -30,6 +32,7 @@ DEFAULT_TOLERANCES: Mapping[str, Tolerance] = {
     "fp32": Tolerance(max_kl=1e-4, min_top1=0.99),
     "fp16": Tolerance(max_kl=1e-3, min_top1=0.97),
     "bf16": Tolerance(max_kl=1e-2, min_top1=0.93),
+    "bf16mix": Tolerance(max_kl=1e-2, min_top1=0.93),
     "int8": Tolerance(max_kl=2e-2, min_top1=0.9),
     "q41fast": Tolerance(max_kl=2e-2, min_top1=0.9),
     "w8a16": Tolerance(max_kl=2e-2, min_top1=0.9),

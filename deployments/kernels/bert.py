@@ -1,4 +1,4 @@
-"""BERT's body with a pooled sentence embedding on top (arXiv:1810.04805, arXiv:1908.10084).
+"""BERT's body (arXiv:1810.04805); what is on top of it is in `bert_heads.py`.
 
 Writes layers through `EncoderGraph`; knows no operator and no precision.
 """
@@ -11,49 +11,69 @@ from bestiary.errors import KernelError
 from deployments.kernels.checkpoint import Checkpoint
 from deployments.kernels.encoder_graph import EncoderGraph, Vector
 
+GAMMA = {"weight": "gamma", "bias": "beta"}  # as norms are called in the first checkpoints
 
-def write_bert(checkpoint: Checkpoint, graph: EncoderGraph) -> None:
-    """Writes BertModel, and any class that holds one under the prefix `bert.`."""
+
+def write_body(checkpoint: Checkpoint, graph: EncoderGraph) -> str:
+    """BertModel, or any class that holds one under the prefix `bert.`: its hidden states.
+
+    Raises KernelError for a body that is not BERT's.
+    """
     config = checkpoint.config
     if config.text("hidden_act", "gelu") != "gelu":
         raise KernelError(f"activation {config.text('hidden_act')!r} is not GELU")
     if config.text("position_embedding_type", "absolute") != "absolute":
         raise KernelError("relative position embeddings are not supported")
-    weights = _Bert(checkpoint)
-    epsilon = config.number("layer_norm_eps", 1e-12)
+    weights = BertWeights(checkpoint)
     hidden = graph.embed(
         (
-            weights.tensor("embeddings.word_embeddings.weight"),
+            weights.words(),
             weights.tensor("embeddings.position_embeddings.weight"),
             weights.tensor("embeddings.token_type_embeddings.weight"),
         ),
         weights.norm("embeddings.LayerNorm"),
-        epsilon,
+        weights.epsilon,
         "embed",
     )
     heads = config.integer("num_attention_heads")
     for layer in range(config.integer("num_hidden_layers")):
-        hidden = _layer(weights, graph, f"encoder.layer.{layer}", hidden, heads, epsilon)
-    graph.mean_pooled(hidden, config.integer("hidden_size"))
+        hidden = _layer(weights, graph, f"encoder.layer.{layer}", hidden, heads)
+    return hidden
 
 
-class _Bert:
+class BertWeights:
     """BERT's tensors by their names in BertModel, whatever class they were saved from."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._prefix = "bert." if "bert.embeddings.word_embeddings.weight" in checkpoint else ""
+        self.epsilon = checkpoint.config.number("layer_norm_eps", 1e-12)
+
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self._checkpoint
+
+    def words(self) -> Vector:
+        """[vocabulary, width]"""
+        return self.tensor("embeddings.word_embeddings.weight")
 
     def tensor(self, name: str) -> Vector:
         return self._checkpoint.tensor(self._prefix + name)
 
     def norm(self, name: str) -> tuple[Vector, Vector]:
+        return norm_of(self._checkpoint, self._prefix + name)
+
+    def dense(self, name: str) -> tuple[Vector, Vector]:
         return self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias")
 
 
-def _layer(
-    weights: _Bert, graph: EncoderGraph, prefix: str, x: str, heads: int, epsilon: float
-) -> str:
+def norm_of(checkpoint: Checkpoint, name: str) -> tuple[Vector, Vector]:
+    """Scale and shift of a norm, under either of the names that they have had."""
+    old = f"{name}.gamma" in checkpoint
+    scale, shift = (GAMMA[part] if old else part for part in ("weight", "bias"))
+    return checkpoint.tensor(f"{name}.{scale}"), checkpoint.tensor(f"{name}.{shift}")
+
+
+def _layer(weights: BertWeights, graph: EncoderGraph, prefix: str, x: str, heads: int) -> str:
     attended = _project(
         weights, graph, _attention(weights, graph, prefix, x, heads), f"{prefix}.attention.output"
     )
@@ -62,7 +82,7 @@ def _layer(
         x,
         weights.tensor(f"{prefix}.attention.output.dense.bias"),
         weights.norm(f"{prefix}.attention.output.LayerNorm"),
-        epsilon,
+        weights.epsilon,
         f"{prefix}.attention.norm",
     )
     widened = _project(weights, graph, x, f"{prefix}.intermediate")
@@ -73,12 +93,12 @@ def _layer(
         x,
         weights.tensor(f"{prefix}.output.dense.bias"),
         weights.norm(f"{prefix}.output.LayerNorm"),
-        epsilon,
+        weights.epsilon,
         f"{prefix}.norm",
     )
 
 
-def _attention(weights: _Bert, graph: EncoderGraph, prefix: str, x: str, heads: int) -> str:
+def _attention(weights: BertWeights, graph: EncoderGraph, prefix: str, x: str, heads: int) -> str:
     parts = [f"{prefix}.attention.self.{part}" for part in ("query", "key", "value")]
     query, key, value = (
         graph.precision.linear(x, weights.tensor(f"{part}.weight"), None, part) for part in parts
@@ -88,6 +108,6 @@ def _attention(weights: _Bert, graph: EncoderGraph, prefix: str, x: str, heads: 
     return graph.attention((query, key, value), bias, heads, f"{prefix}.attention")
 
 
-def _project(weights: _Bert, graph: EncoderGraph, x: str, name: str) -> str:
+def _project(weights: BertWeights, graph: EncoderGraph, x: str, name: str) -> str:
     """Without its bias, which the next operator adds."""
     return graph.precision.linear(x, weights.tensor(f"{name}.dense.weight"), None, name)

@@ -126,7 +126,8 @@ def kernel_cache(home: Path) -> BuildCache:
 
 
 def _write_manifest(folder: Path, key: BuildKey) -> None:
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(folder)): path.stat().st_size for path in found}
     manifest = {
         "key": asdict(key),
         "built_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bestiary.garden.certificate import Parity, Speed
 from deployments.kernels.certificate_reference import Reference
 from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.prompt_session import PromptPart, PromptSession
 
 CHUNK = 64  # tokens of the text at a time: as many rows of logits are in memory
 PAST = 64  # tokens that a row holds when its decoding is timed
@@ -23,14 +25,23 @@ ENOUGH_S = 2.0  # for one number: slow models get fewer rounds
 Logits = NDArray[np.float64]
 
 
-def parity_of(decoder: DecoderSession, reference: Reference) -> Parity:
-    """Reads the reference's text, as a prompt is read."""
+class Read(Protocol):
+    """Appends token ids [S] to a row that holds `past` tokens of the same text."""
+
+    def __call__(
+        self, ids: NDArray[np.int64], past: int, *, every: bool = True
+    ) -> NDArray[np.float32]:
+        """Logits at each token [S, vocabulary], or at the last one alone."""
+        ...
+
+
+def parity_of(read: Read, reference: Reference) -> Parity:
+    """Of whoever reads the reference's text, as a prompt is read."""
     ids = reference.ids
     divergence, agreeing, ours, theirs = 0.0, 0, 0.0, 0.0
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
-        logits = decoder.run(0, part[np.newaxis], np.array([start], np.int32), every=True)
-        found = _log_softmax(logits)
+        found = _log_softmax(read(part, start))
         expected = _log_softmax(reference.logits[start : start + CHUNK])
         divergence += float((np.exp(expected) * (expected - found)).sum())
         agreeing += int((expected.argmax(-1) == found.argmax(-1)).sum())
@@ -49,12 +60,31 @@ def parity_of(decoder: DecoderSession, reference: Reference) -> Parity:
 
 def speed_of(decoder: DecoderSession) -> Speed:
     """Needs 16 rows; what they hold does not matter."""
-    prompt = min(PROMPT, decoder.max_length)
     return Speed(
         decode_1=_per_second(lambda: _decode(decoder, 1), STEPS),
         decode_16=_per_second(lambda: _decode(decoder, 16), 16 * STEPS),
-        prefill=_per_second(lambda: _prefill(decoder, prompt), prompt),
+        prefill=prefill_speed(read_by_decoder(decoder), decoder.max_length),
     )
+
+
+def prefill_speed(read: Read, longest: int) -> float:
+    """Tokens per second."""
+    prompt = np.zeros(min(PROMPT, longest), np.int64)  # a token that every vocabulary has
+    return _per_second(lambda: read(prompt, 0, every=False), len(prompt))
+
+
+def read_by_decoder(decoder: DecoderSession) -> Read:
+    def read(ids: NDArray[np.int64], past: int, *, every: bool = True) -> NDArray[np.float32]:
+        return decoder.run(0, ids[np.newaxis], np.array([past], np.int32), every=every)
+
+    return read
+
+
+def read_by_prompt_session(prompts: PromptSession) -> Read:
+    def read(ids: NDArray[np.int64], past: int, *, every: bool = True) -> NDArray[np.float32]:
+        return prompts.read([PromptPart(0, ids, past)], every=every)
+
+    return read
 
 
 def _decode(decoder: DecoderSession, rows: int) -> None:
@@ -64,12 +94,7 @@ def _decode(decoder: DecoderSession, rows: int) -> None:
         decoder.run(0, column, np.full(rows, past + step, np.int32))
 
 
-def _prefill(decoder: DecoderSession, tokens: int) -> None:
-    prompt = np.arange(tokens, dtype=np.int64)[np.newaxis] % decoder.vocabulary
-    decoder.run(0, prompt, np.zeros(1, np.int32))
-
-
-def _per_second(run: Callable[[], None], tokens: int) -> float:
+def _per_second(run: Callable[[], object], tokens: int) -> float:
     run()
     taken: list[float] = []
     while len(taken) < ROUNDS and sum(taken) < ENOUGH_S:

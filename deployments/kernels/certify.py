@@ -12,17 +12,25 @@ from pathlib import Path
 
 from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
-from bestiary.garden.certificate import Certificate
+from bestiary.garden.certificate import Certificate, Speed
 from bestiary.progress import Progress
 from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildCache, BuildKey
 from deployments.kernels.certificate_file import read_certificate, write_certificate
-from deployments.kernels.certificate_measures import PROMPT, parity_of, speed_of
+from deployments.kernels.certificate_measures import (
+    PROMPT,
+    Read,
+    parity_of,
+    prefill_speed,
+    read_by_decoder,
+    read_by_prompt_session,
+    speed_of,
+)
 from deployments.kernels.certificate_reference import reference_of
 from deployments.kernels.certificate_text import MOST_TOKENS, SHA256
-from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
+from deployments.kernels.decoder_load import Room, cannot_run, load_alone, load_decoder
 from deployments.kernels.decoder_names import Graph
-from deployments.kernels.decoder_session import DecoderSession
+from deployments.kernels.precision_choice import PROMPTS_ONLY
 from deployments.kernels.providers import ProviderChoice
 
 FORMAT = 1  # counted up by whoever changes what a certificate says
@@ -80,14 +88,13 @@ def _measured(
 ) -> Certificate:
     parity, speed, tokens, reason = None, None, 0, cannot_run(key.precision, choice)
     if not reason:
-        decoder = _opened(model, key, folder, choice)
-        speed = speed_of(decoder)
+        read, speed = _opened(model, key, folder, choice)
         try:
             reference = reference_of(model, cache)
         except KernelError as error:
             reason = error.message
         else:
-            parity, tokens = parity_of(decoder, reference), len(reference.ids)
+            parity, tokens = parity_of(read, reference), len(reference.ids)
     return Certificate(
         format=FORMAT,
         card=model.card.id,
@@ -108,7 +115,12 @@ def _measured(
 
 def _opened(
     model: InstalledModel, key: BuildKey, folder: Path, choice: ProviderChoice
-) -> DecoderSession:
-    adapters = ONE_ADAPTER if "adapters" in dict(key.options) else None
+) -> tuple[Read, Speed]:
     context = min(max(MOST_TOKENS, PROMPT), model.card.context_length)
-    return load_decoder({Graph.DECODE: folder}, Room(SLOTS, context, adapters), choice, threads=0)
+    if key.precision == PROMPTS_ONLY:
+        read = read_by_prompt_session(load_alone(folder, context))
+        return read, Speed(decode_1=None, decode_16=None, prefill=prefill_speed(read, context))
+    adapters = ONE_ADAPTER if "adapters" in dict(key.options) else None
+    room = Room(SLOTS, context, adapters)
+    decoder = load_decoder({Graph.DECODE: folder}, room, choice, threads=0)
+    return read_by_decoder(decoder), speed_of(decoder)

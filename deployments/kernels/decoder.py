@@ -18,7 +18,11 @@ from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
 from deployments.kernels.decoder_names import BUILD_VERSION, Graph
 from deployments.kernels.decoder_session import DecoderSession
-from deployments.kernels.precision_choice import chosen_precision
+from deployments.kernels.precision_choice import (
+    PROMPTS_ONLY,
+    chosen_precision,
+    chosen_prefill_precision,
+)
 from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
 from deployments.kernels.tolerated import require_tolerated
 
@@ -47,7 +51,7 @@ def prepare_decoder(
     for graph, precision in _precisions(engine, choice).items():
         wanted = engine.model_copy(update={"precision": precision})
         folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
-        key = _key(model, wanted, adapters)
+        key = _key(model, wanted, adapters and precision != PROMPTS_ONLY)
         certify_once(model, key, kernel_cache(home), choice, progress)
         _require_tolerated(model, graph, precision, folder)
 
@@ -63,19 +67,23 @@ def build_decoder_once(
     """The folder with the model's graph at this precision, built where it is missing.
 
     `auto` is what it means on this machine. `adapters`: whether rows can have some; how many
-    and which is no part of the graph.
+    and which is no part of the graph. A build that only reads prompts never takes any.
     Raises KernelError, see `decoder_build.build_decoder`.
     """
     precision = chosen_precision(engine.precision, choose_providers(machine_probe()))
     engine = engine.model_copy(update={"precision": precision})
+    adapters = adapters and precision != PROMPTS_ONLY
     positions = _positions(model, engine)
 
     def write(folder: Path) -> None:
         # Imported only to build: onnx costs a replica's start half a second.
-        from deployments.kernels.decoder_build import build_decoder
+        from deployments.kernels.decoder_build import build_decoder, build_prompt_graph
 
         with progress.step(f"Building {model.card.id} in {engine.precision}"):
-            build_decoder(model.path, folder, engine.precision, positions, adapters=adapters)
+            if engine.precision == PROMPTS_ONLY:
+                build_prompt_graph(model.path, folder, engine.precision, positions)
+            else:
+                build_decoder(model.path, folder, engine.precision, positions, adapters=adapters)
 
     return kernel_cache(home).get_or_build(_key(model, engine, adapters), write)
 
@@ -97,6 +105,7 @@ def open_decoder(
     """
     choice = choose_providers(machine_probe())
     builds: dict[Graph, Path] = {}
+    prompts: Path | None = None
     for graph, precision in _precisions(engine, choice).items():
         reason = cannot_run(precision, choice)
         if reason:
@@ -105,15 +114,20 @@ def open_decoder(
         takes_adapters = adapters is not None
         folder = build_decoder_once(model, wanted, home, progress, adapters=takes_adapters)
         _require_tolerated(model, graph, precision, folder)
-        builds[graph] = folder
+        if precision == PROMPTS_ONLY:
+            prompts = folder
+        else:
+            builds[graph] = folder
     LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
-    return load_decoder(builds, Room(engine.slots, engine.context, adapters), choice, threads)
+    room = Room(engine.slots, engine.context, adapters)
+    return load_decoder(builds, room, choice, threads, prompts)
 
 
 def _precisions(engine: TextEngine, choice: ProviderChoice) -> Mapping[Graph, str]:
+    precision = chosen_precision(engine.precision, choice)
     asked = {
-        Graph.DECODE: chosen_precision(engine.precision, choice),
-        Graph.PREFILL: engine.prefill_precision,
+        Graph.DECODE: precision,
+        Graph.PREFILL: chosen_prefill_precision(engine.prefill_precision, precision, choice),
         Graph.DRAFT: engine.draft_precision,
     }
     return {graph: precision for graph, precision in asked.items() if precision is not None}

@@ -5,12 +5,14 @@ Knows which architecture is written by whom; not where builds are kept (`build_c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.errors import KernelError
 from deployments.kernels.adapter_targets import targets_to_text
+from deployments.kernels.attention import Form
 from deployments.kernels.checkpoint import Checkpoint
 from deployments.kernels.decoder_graph import DecoderGraph
 from deployments.kernels.decoder_names import ADAPTERS, POSITIONS
@@ -18,7 +20,9 @@ from deployments.kernels.gemma3 import write_gemma3
 from deployments.kernels.gpt2 import write_gpt2
 from deployments.kernels.graph_writer import GraphWriter
 from deployments.kernels.llama import write_llama, write_mistral, write_qwen
+from deployments.kernels.pool_attention import PoolAttention
 from deployments.kernels.precisions import precision
+from deployments.kernels.prompt_attention import PromptAttention
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,27 @@ def build_decoder(
     unknown architecture or precision, for an option of the model that its graph cannot
     have, and for a checkpoint that is not what its config says.
     """
+    _build(folder, target, precision_name, positions, PoolAttention, adapters=adapters)
+
+
+def build_prompt_graph(folder: Path, target: Path, precision_name: str, positions: int) -> None:
+    """Writes the graph that only reads prompts, with keys and values of its own.
+
+    Raises KernelError as `build_decoder` does.
+    """
+    form = functools.partial(PromptAttention, positions=positions)
+    _build(folder, target, precision_name, positions, form, adapters=False)
+
+
+def _build(
+    folder: Path,
+    target: Path,
+    precision_name: str,
+    positions: int,
+    form: Callable[[GraphWriter, str, int], Form],
+    *,
+    adapters: bool,
+) -> None:
     with Checkpoint(folder) as checkpoint, GraphWriter(target) as graph:
         name = checkpoint.config.architecture
         architecture = ARCHITECTURES.get(name)
@@ -55,7 +80,7 @@ def build_decoder(
         longest = checkpoint.config.integer(architecture.longest)
         if positions > longest:
             raise KernelError(f"a context of {positions} tokens is over the model's {longest}")
-        decoder = DecoderGraph(graph, precision(precision_name, graph), adapters)
+        decoder = DecoderGraph(graph, precision(precision_name, graph), form, adapters)
         architecture.write(checkpoint, decoder, positions)
         facts = {POSITIONS: str(positions)}
         if adapters:

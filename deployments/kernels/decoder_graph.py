@@ -1,75 +1,46 @@
 """The parts that every decoder graph shares: its inputs and outputs, attention, norms, head.
 
-The graph is made for continuous batching. A run takes S new tokens of each of B
-rows (S > 1 only with B = 1); row b has its own length:
+A run takes S new tokens of each of B rows; row b has its own length:
 
     input_ids                  int64 [B, S]
-    seqlens_k                  int32 [B]      row's KV length after this run, minus 1
-    total_sequence_length      int32 []       the longest row's KV length after this run
     wanted_positions           int64 [B, K, 1]  which of the S positions the logits are for
-    past_key_values.L.key      [B, kv_heads, max_length, head_dim], and `.value`
-    present.L.key              the same buffer as past_key_values.L.key
     logits                     float32 [B * K, vocabulary], row after row
 
-A graph that takes adapters has the inputs of `adapter_graph.py` too.
+What it takes and gives of the tokens before, and which B and S go together, is its
+attention's form (`pool_attention.py`, `prompt_attention.py`). A graph that takes adapters
+has the inputs of `adapter_graph.py` too.
 What an architecture is made of is in its own file (`llama.py`, `gpt2.py`, `gemma3.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto
 
 from deployments.kernels import decoder_names as names
 from deployments.kernels.adapter_graph import AdapterWriter
 from deployments.kernels.adapter_targets import Parts, Target
-from deployments.kernels.graph_writer import MICROSOFT, Attribute, GraphWriter
+from deployments.kernels.attention import AttentionShape, Form, HeadNorms, Rotary, Vector
+from deployments.kernels.graph_writer import MICROSOFT, GraphWriter
 from deployments.kernels.precisions import Precision
-
-Vector = NDArray[np.float32]
-Rotary = tuple[str, str]
-
-ALL = -1  # a window without an end
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """Grouped-query attention (arXiv:2305.13245): query heads share key and value heads."""
-
-    heads: int
-    kv_heads: int
-    head_dim: int
-    window: int = ALL  # how many positions a token sees, its own included
-    scale: float | None = None  # of the scores; None: 1 / sqrt(head_dim)
-
-    @property
-    def widths(self) -> tuple[int, int, int]:
-        """Of the queries, keys and values of one token."""
-        return self.heads * self.head_dim, *(self.kv_heads * self.head_dim,) * 2
-
-
-@dataclass(frozen=True, slots=True)
-class HeadNorms:
-    """RMS norms over each head's queries and keys, before they are turned."""
-
-    queries: Vector  # [head_dim]
-    keys: Vector
-    epsilon: float
 
 
 class DecoderGraph:
     """Writes a decoder, part by part, in the order in which data flows."""
 
-    def __init__(self, graph: GraphWriter, precision: Precision, adapters: bool = False) -> None:
+    def __init__(
+        self,
+        graph: GraphWriter,
+        precision: Precision,
+        form: Callable[[GraphWriter, str, int], Form],
+        adapters: bool = False,
+    ) -> None:
         self.precision = precision
         self._graph = graph
         self.ids = graph.input(names.IDS, TensorProto.INT64, ["batch", "sequence"])
-        self._lengths = graph.input(names.LENGTHS, TensorProto.INT32, ["batch"])
-        self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
+        self._form = form(graph, self.ids, precision.element_type)
         self._wanted = graph.input(names.WANTED, TensorProto.INT64, ["batch", "wanted", 1])
         self._adapters = (
             AdapterWriter(graph, self.ids, precision.element_type) if adapters else None
@@ -109,41 +80,26 @@ class DecoderGraph:
 
         Without `rotary` positions are the architecture's own affair.
         """
-        past = [self._cache("input", names.past(layer, part), shape) for part in names.PARTS]
-        present = [self._cache("output", names.present(layer, part), shape) for part in names.PARTS]
         name = f"layers.{layer}/attention"
-        # The operator takes queries, keys and values in one tensor where nothing is done to them.
-        heads = [packed, "", ""] if norms is None else self._normed(packed, shape, norms, name)
-        scale: dict[str, Attribute] = {} if shape.scale is None else {"scale": shape.scale}
-        return self._graph.node(
-            "GroupQueryAttention",
-            [*heads, *past, self._lengths, self._longest, *(rotary or ())],
-            name,
-            outputs=[name, *present],
-            domain=MICROSOFT,
-            num_heads=shape.heads,
-            kv_num_heads=shape.kv_heads,
-            local_window_size=shape.window,
-            do_rotary=int(rotary is not None),
-            rotary_interleaved=0,
-            **scale,
-        )
+        if norms is None and self._form.takes_packed:
+            heads = packed, "", ""
+        else:
+            heads = self._parted(packed, shape, name)
+        if norms is not None:
+            queries, keys, values = heads
+            heads = (
+                self._head_norm(queries, norms.queries, shape, norms.epsilon),
+                self._head_norm(keys, norms.keys, shape, norms.epsilon),
+                values,
+            )
+        return self._form.attend(layer, heads, shape, rotary, name)
 
     def learned_positions(self, table: Vector, name: str) -> str:
         """Each token's row of a table [positions, width]: [B, S, width]."""
-        graph = self._graph
-        one = self._integers(f"{name}.one", 1)
-        count = graph.node("Shape", [self.ids], f"{name}/shape", start=1, end=2)
-        tokens = graph.node("Squeeze", [count], f"{name}/tokens")
-        # 1 - S ... 0: how far each new token is from the row's last, which is at `seqlens_k`.
-        first = graph.node("Sub", [one, tokens], f"{name}/first")
-        steps = graph.node("Range", [first, one, one], f"{name}/steps")
-        last = graph.node("Cast", [self._lengths], f"{name}/last", to=int(TensorProto.INT64))
-        axis = self._integers(f"{name}.axis", [1])
-        column = graph.node("Unsqueeze", [last, axis], f"{name}/column")
-        places = graph.node("Add", [column, steps], f"{name}/places")
         stored = self.precision.vector(table, f"{name}.weight")
-        return graph.node("Gather", [stored, places], f"{name}/Gather", axis=0)
+        return self._graph.node(
+            "Gather", [stored, self._form.places(name)], f"{name}/Gather", axis=0
+        )
 
     def layer_norm(self, x: str, norm: tuple[Vector, Vector], epsilon: float, name: str) -> str:
         """With scale and shift, arXiv:1607.06450."""
@@ -184,7 +140,7 @@ class DecoderGraph:
 
     def gelu(self, x: str, name: str) -> str:
         """By the tanh that approximates it (arXiv:1606.08415): gelu_new, gelu_pytorch_tanh."""
-        return self._graph.node("FastGelu", [x], f"{name}/gelu", domain=MICROSOFT)
+        return self._graph.node("Gelu", [x], f"{name}/gelu", approximate="tanh")
 
     def add(self, x: str, y: str, name: str) -> str:
         return self._graph.node("Add", [x, y], name)
@@ -203,24 +159,16 @@ class DecoderGraph:
         """[B * K, width] and weight [vocabulary, width] -> the graph's logits."""
         self._graph.output(names.LOGITS, TensorProto.FLOAT, ["rows", weight.shape[0]])
         self.precision.head(last, weight, name, names.LOGITS)
+        self._form.finish()
 
-    def _normed(
-        self, packed: str, shape: AttentionShape, norms: HeadNorms, name: str
-    ) -> tuple[str, str, str]:
-        """Queries, keys and values apart, the first two normed head by head.
-
-        GroupQueryAttention has inputs for these norms too; its CPU kernel refuses them.
-        """
+    def _parted(self, packed: str, shape: AttentionShape, name: str) -> tuple[str, str, str]:
+        """Queries, keys and values apart."""
         sizes = self._integers(f"{name}.widths", list(shape.widths))
         queries, keys, values = (f"{name}/{part}" for part in ("queries", "keys", "values"))
         self._graph.node(
             "Split", [packed, sizes], f"{name}/split", outputs=[queries, keys, values], axis=-1
         )
-        return (
-            self._head_norm(queries, norms.queries, shape, norms.epsilon),
-            self._head_norm(keys, norms.keys, shape, norms.epsilon),
-            values,
-        )
+        return queries, keys, values
 
     def _head_norm(self, x: str, weight: Vector, shape: AttentionShape, epsilon: float) -> str:
         heads = self._integers("heads.shape", [0, 0, -1, shape.head_dim])
@@ -252,11 +200,3 @@ class DecoderGraph:
 
     def _integers(self, name: str, value: int | list[int]) -> str:
         return self._graph.constant(name, np.array(value, np.int64))
-
-    def _cache(self, direction: str, name: str, shape: AttentionShape) -> str:
-        declare = self._graph.input if direction == "input" else self._graph.output
-        return declare(
-            name,
-            self.precision.element_type,
-            ["batch", shape.kv_heads, "max_length", shape.head_dim],
-        )

@@ -19,11 +19,18 @@ from deployments.kernels.adapter_memory import (
     HostAdapters,
     adapter_shape,
 )
-from deployments.kernels.decoder_names import Graph
+from deployments.kernels.decoder_names import NEW, Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.device_pool import DevicePool
-from deployments.kernels.kv_pool import HostPool
+from deployments.kernels.kv_pool import ELEMENT_TYPES, HostPool, KvPool, PoolShape
 from deployments.kernels.model_files import GRAPH_FILE
+from deployments.kernels.openvino import (
+    machine_openvino_probe,
+    open_on_openvino,
+    why_no_bfloat16,
+)
+from deployments.kernels.precision_choice import PROMPTS_ONLY
+from deployments.kernels.prompt_session import PromptSession
 from deployments.kernels.providers import ProviderChoice
 from deployments.kernels.sessions import SessionSettings, open_session
 
@@ -42,9 +49,14 @@ class Room:
 
 
 def load_decoder(
-    builds: Mapping[Graph, Path], room: Room, choice: ProviderChoice, threads: int
+    builds: Mapping[Graph, Path],
+    room: Room,
+    choice: ProviderChoice,
+    threads: int,
+    prompts: Path | None = None,
 ) -> DecoderSession:
-    """`builds` has DECODE at least. Raises KernelError where one does not load or fit."""
+    """`builds` has DECODE at least; `prompts` is a build that only reads them.
+    Raises KernelError where one does not load or fit."""
     settings = SessionSettings(threads=threads)
     sessions = {
         graph: open_session(folder / GRAPH_FILE, choice, settings)
@@ -52,15 +64,38 @@ def load_decoder(
     }
     decoding = sessions.pop(Graph.DECODE)
     shape = pool_shape(decoding, room.slots, room.context)
-    pool = HostPool(shape) if choice.is_host else DevicePool(shape, "cuda", choice)
+    pool: KvPool
+    reader: PromptSession | None = None
+    if choice.is_host:
+        pool = host = HostPool(shape)
+        reader = None if prompts is None else load_prompt_session(prompts, host, threads)
+    else:
+        pool = DevicePool(shape, "cuda", choice)
     memory = None if room.adapters is None else _memory(decoding, room.adapters, choice)
-    return DecoderSession(decoding, pool, sessions, memory)
+    return DecoderSession(decoding, pool, sessions, memory, reader)
+
+
+def load_prompt_session(folder: Path, pool: HostPool, threads: int) -> PromptSession:
+    """A build that only reads prompts, on OpenVINO. Raises KernelError where it does not load."""
+    return PromptSession(open_on_openvino(folder / GRAPH_FILE, threads), pool)
+
+
+def load_alone(folder: Path, context: int) -> PromptSession:
+    """A build that only reads prompts, with one row of its own. Raises KernelError."""
+    session = open_on_openvino(folder / GRAPH_FILE, threads=0)
+    (new,) = [value for value in session.get_outputs() if value.name == NEW]
+    caches, _, kv_heads, _, head_dim = new.shape
+    shape = PoolShape(caches, 1, kv_heads, context, head_dim, ELEMENT_TYPES[new.type])
+    return PromptSession(session, HostPool(shape))
 
 
 def cannot_run(precision: str, choice: ProviderChoice) -> str:
     """Why a precision does not run here, for people; nothing where it does."""
     if choice.is_host and precision in DEVICE_PRECISIONS:
         return f"{precision} needs a GPU, and {choice.reason}; use int8 or fp32 here"
+    if precision == PROMPTS_ONLY:
+        reason = why_no_bfloat16(machine_openvino_probe()) if choice.is_host else "there is a GPU"
+        return f"{precision} is for CPUs that multiply in bfloat16: {reason}" if reason else ""
     return ""
 
 

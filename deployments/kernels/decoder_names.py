@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 # Counted up by whoever changes what any decoder writer writes: old builds are built again.
-BUILD_VERSION = 2
+BUILD_VERSION = 3
 
 IDS = "input_ids"
 LENGTHS = "seqlens_k"
@@ -15,6 +15,9 @@ LOGITS = "logits"
 PAST = "past_key_values"
 PARTS = ("key", "value")
 POSITIONS = "positions"  # metadata: how many tokens the tables of positions cover
+# Of a graph that reads prompts with keys and values of its own, see `prompt_attention.py`.
+PAST_LENGTHS = "past_lengths"
+NEW = "new_key_values"
 ADAPTER_INDEX = "adapter_index"
 ADAPTERS = "adapters"  # metadata: the products that adapters can change; begins their inputs
 

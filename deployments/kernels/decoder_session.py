@@ -7,7 +7,7 @@ rows; requests, sampling and scheduling are `deployments/text`'s.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from deployments.kernels import decoder_names as names
 from deployments.kernels.adapter_memory import AdapterMemory
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
+from deployments.kernels.prompt_session import PromptPart, PromptSession
 
 WIDE = 64  # logits of one run that a shared buffer holds
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
@@ -56,7 +57,8 @@ class DecoderSession:
 
     `others` are further builds of the same model that fill the same pool; where there
     is none for a `Graph`, the one that decodes does its work. `adapters` is where their
-    adapters lie, if they were built to take any.
+    adapters lie, if they were built to take any. `prompts` reads prompts instead of
+    all of them, several at once, in rows without adapters.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class DecoderSession:
         pool: KvPool,
         others: Mapping[Graph, ort.InferenceSession] | None = None,
         adapters: AdapterMemory | None = None,
+        prompts: PromptSession | None = None,
     ) -> None:
         self.adapters = adapters
+        self._prompts = prompts
         for one in (session, *(others or {}).values()):
             _check_takes(one, adapters)
         self.slots = pool.shape.slots
@@ -79,6 +83,11 @@ class DecoderSession:
         self._logits = np.zeros((self.slots, self.vocabulary), np.float32)
         self._wide = np.zeros((WIDE, self.vocabulary), np.float32)
         self._bindings: OrderedDict[BindingKey, _Binding] = OrderedDict()
+
+    @property
+    def reads_together(self) -> bool:
+        """Whether several prompts are read in one run."""
+        return self._prompts is not None
 
     @property
     def kv_bytes(self) -> int:
@@ -116,13 +125,39 @@ class DecoderSession:
         binding.session.run_with_iobinding(binding.bound)
         return binding.logits
 
+    def read(
+        self, parts: Sequence[PromptPart], *, every: bool = False, adapter: int = 0
+    ) -> NDArray[np.float32]:
+        """Appends each part's tokens to its row; logits [B, V] at each part's last token.
+
+        B > 1 where `reads_together`, and no row has an `adapter`. With `every`, of one part
+        alone, the logits of all its tokens [S, V]. They are in a buffer that a later run
+        writes over. Raises ValueError as `run` does.
+        """
+        if self._prompts is not None and not adapter:
+            return self._prompts.read(parts, every=every)
+        if len(parts) > 1:
+            raise ValueError(f"{len(parts)} prompts at once: this graph reads one at a time")
+        (part,) = parts
+        return self.run(
+            part.row,
+            part.token_ids[np.newaxis],
+            np.array([part.past], np.int32),
+            Graph.PREFILL,
+            every=every,
+            adapters=np.array([adapter], np.int64) if adapter else None,
+        )
+
     def move_row(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of a row over another row."""
         self._pool.move_row(source, target, length)
 
-    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
-        """Tokens `start..stop` of a row: [2 * layers, kv_heads, tokens, head_dim], a copy."""
-        return self._pool.copy_out(row, start, stop)
+    def copy_out(self, row: int, start: int, stop: int, out: KvTokens | None = None) -> KvTokens:
+        """Tokens `start..stop` of a row: [2 * layers, kv_heads, tokens, head_dim], a copy.
+
+        In `out` where there is one.
+        """
+        return self._pool.copy_out(row, start, stop, out)
 
     def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
         """Writes what `copy_out` gave to a row, from its token `start` on."""

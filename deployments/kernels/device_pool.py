@@ -36,11 +36,15 @@ class DevicePool:
                 self.address(cache, source), self.address(cache, target), self.shape.row_elements
             )
 
-    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
+    def copy_out(self, row: int, start: int, stop: int, out: KvTokens | None = None) -> KvTokens:
         found = np.empty((self.shape.caches, *self.shape.row), self.shape.dtype)
         for cache in range(self.shape.caches):
             self._copier.to_host(self.address(cache, row), found[cache])
-        return found[:, :, start:stop].copy()
+        tokens = found[:, :, start:stop]
+        if out is None:
+            return tokens.copy()
+        out[...] = tokens
+        return out
 
     def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
         step = self.shape.head_dim * self.shape.dtype.itemsize

@@ -1,48 +1,83 @@
-"""An installed encoder -> an open `EncoderSession`: built once, then only loaded.
+"""An installed encoder -> an open one: built once, then only loaded.
 
-Joins checkpoint, build cache, providers and session; knows nothing of requests.
+Joins checkpoint, build cache, certificates, providers and sessions; knows nothing of requests.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.profile.models import EncoderEngine
 from bestiary.progress import Progress
 from deployments.kernels.build_cache import BuildKey, kernel_cache
-from deployments.kernels.encoder_names import BUILD_VERSION
-from deployments.kernels.encoder_session import EncoderSession
+from deployments.kernels.encoder_certificate_file import require_tolerated
+from deployments.kernels.encoder_names import BUILD_VERSION, ENCODER, Output
+from deployments.kernels.encoder_session import (
+    EncoderSession,
+    EncoderText,
+    Floats,
+    OpenEncoderSession,
+)
 from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
+from deployments.kernels.precision_choice import chosen_precision
+from deployments.kernels.providers import (
+    CPU_ONLY,
+    ProviderChoice,
+    choose_providers,
+    machine_probe,
+)
 from deployments.kernels.sessions import SessionSettings, open_session
 
 LOG = logging.getLogger(__name__)
 
+OPEN_ENCODER = "open-encoder"  # the kind of build that can be looked into
+DEVICES_ONLY = ("fp16",)
 
-def build_encoder_once(
-    model: InstalledModel, engine: EncoderEngine, home: Path, progress: Progress
-) -> Path:
-    """The folder with the model's graph at this precision, built where it is missing.
 
-    Raises KernelError, see `encoder_build.build_encoder`.
+class OpenEncoder:
+    """A fast session, and one that can be looked into, opened when somebody first asks.
+
+    For one thread at a time.
     """
-    key = BuildKey(
-        kind="encoder",
-        builder_version=BUILD_VERSION,
-        revision=model.revision,
-        precision=engine.precision,
-    )
 
-    def write(folder: Path) -> None:
-        # Imported only to build: onnx costs a replica's start half a second.
-        from deployments.kernels.encoder_build import build_encoder
+    def __init__(
+        self, session: EncoderSession, look_into: Callable[[], OpenEncoderSession]
+    ) -> None:
+        self.session = session
+        self._look_into = look_into
+        self._open: OpenEncoderSession | None = None
 
-        with progress.step(f"Building {model.card.id} in {engine.precision}"):
-            build_encoder(model.path, folder, engine.precision)
+    def run(self, texts: Sequence[EncoderText], output: Output) -> Floats:
+        """See `EncoderSession.run`."""
+        return self.session.run(texts, output)
 
-    return kernel_cache(home).get_or_build(key, write)
+    def attention(self, text: EncoderText) -> Floats:
+        """See `OpenEncoderSession.attention`. Raises KernelError where its graph does not build."""
+        if self._open is None:
+            self._open = self._look_into()
+        return self._open.attention(text)
+
+
+def prepare_encoder_kernel(
+    model: InstalledModel, engine: EncoderEngine, home: Path, progress: Progress
+) -> None:
+    """Builds and certifies the graph that the engine asks for, where that was not done.
+
+    Raises KernelError, see `encoder_build.build_encoder`; and for a build that is outside
+    its card's tolerance, so that whoever starts the platform hears of it.
+    """
+    # Imported only to certify: a replica needs neither psutil nor tokenizers for its kernels.
+    from deployments.kernels.encoder_certify import certify_encoder_once
+
+    choice = choose_providers(machine_probe())
+    precision = _precision(engine, choice)
+    folder = _build_once(model, precision, home, progress)
+    certify_encoder_once(model, _key(model, precision), kernel_cache(home), choice, progress)
+    require_tolerated(model.card, precision, folder)
 
 
 def open_encoder(
@@ -52,13 +87,57 @@ def open_encoder(
     home: Path,
     progress: Progress,
     providers: ProviderChoice | None = None,
-) -> EncoderSession:
+) -> OpenEncoder:
     """Builds where needed, then loads. `threads` 0: all cores; no `providers`: the best here.
 
-    Raises KernelError.
+    Raises KernelError; for fp16 on the CPU too, which only devices compute in, and for a
+    build that is outside its card's tolerance.
     """
-    folder = build_encoder_once(model, engine, home, progress)
     choice = providers or choose_providers(machine_probe())
+    precision = _precision(engine, choice)
+    folder = _build_once(model, precision, home, progress)
+    require_tolerated(model.card, precision, folder)
     LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
-    session = open_session(folder / GRAPH_FILE, choice, SessionSettings(threads=threads))
-    return EncoderSession(session)
+    settings = SessionSettings(threads=threads)
+    session = EncoderSession(open_session(folder / GRAPH_FILE, choice, settings))
+
+    def look_into() -> OpenEncoderSession:
+        graph = _build_open_once(model, home) / GRAPH_FILE
+        # Few ask and their texts are short: the host is fast enough, wherever the rest runs.
+        return OpenEncoderSession(open_session(graph, CPU_ONLY, settings))
+
+    return OpenEncoder(session, look_into)
+
+
+def _precision(engine: EncoderEngine, choice: ProviderChoice) -> str:
+    """What `auto` is here. Raises KernelError for one that does not run here."""
+    precision = chosen_precision(engine.precision, choice)
+    if choice.is_host and precision in DEVICES_ONLY:
+        raise KernelError(f"{precision} needs a GPU, and {choice.reason}; use fp32 or w8a16 here")
+    return precision
+
+
+def _build_once(model: InstalledModel, precision: str, home: Path, progress: Progress) -> Path:
+    def write(folder: Path) -> None:
+        # Imported only to build: onnx costs a replica's start half a second.
+        from deployments.kernels.encoder_build import build_encoder
+
+        with progress.step(f"Building {model.card.id} in {precision}"):
+            build_encoder(model.path, folder, precision)
+
+    return kernel_cache(home).get_or_build(_key(model, precision), write)
+
+
+def _build_open_once(model: InstalledModel, home: Path) -> Path:
+    def write(folder: Path) -> None:
+        from deployments.kernels.encoder_build import build_open_encoder
+
+        build_open_encoder(model.path, folder)
+
+    return kernel_cache(home).get_or_build(_key(model, "fp32", OPEN_ENCODER), write)
+
+
+def _key(model: InstalledModel, precision: str, kind: str = ENCODER) -> BuildKey:
+    return BuildKey(
+        kind=kind, builder_version=BUILD_VERSION, revision=model.revision, precision=precision
+    )

@@ -8,23 +8,34 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bestiary.errors import KernelError
-from deployments.kernels.bert import write_bert
+from deployments.kernels import bert, bert_heads
 from deployments.kernels.checkpoint import Checkpoint
+from deployments.kernels.encoder_attention import OpenEncoderGraph
 from deployments.kernels.encoder_graph import EncoderGraph
-from deployments.kernels.encoder_names import POSITIONS
+from deployments.kernels.encoder_names import POOLING, POSITIONS, Output
+from deployments.kernels.encoder_outputs import EncoderOutputs
 from deployments.kernels.graph_writer import GraphWriter
 from deployments.kernels.precisions import precision
 
-ARCHITECTURES: Mapping[str, Callable[[Checkpoint, EncoderGraph], None]] = {
-    "BertModel": write_bert,
-    "BertForMaskedLM": write_bert,
-    "BertForPreTraining": write_bert,
-}
+
+class Architecture(NamedTuple):
+    body: Callable[[Checkpoint, EncoderGraph], str]
+    heads: Callable[[Checkpoint, EncoderOutputs], dict[str, str]]
+
+
+ARCHITECTURES: Mapping[str, Architecture] = dict.fromkeys(
+    bert_heads.REQUIRED, Architecture(bert.write_body, bert_heads.write_heads)
+)
 
 POOLING_FILE = "1_Pooling/config.json"  # of sentence-transformers
-MEAN = "pooling_mode_mean_tokens"
+MODULES_FILE = "modules.json"  # of sentence-transformers
+KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
+POOLINGS = {"pooling_mode_mean_tokens": Output.MEAN, "pooling_mode_cls_token": Output.CLS}
+# Rows of the word table are multiplied by few tokens: int8 in blocks is as fast, and finer.
+WORDS_IN = {"w8row": "int8", "w8a16": "int8"}
 
 
 def build_encoder(folder: Path, target: Path, precision_name: str) -> None:
@@ -34,17 +45,62 @@ def build_encoder(folder: Path, target: Path, precision_name: str) -> None:
     is not what its config says.
     """
     with Checkpoint(folder) as checkpoint, GraphWriter(target) as graph:
-        name = checkpoint.config.architecture
-        if name not in ARCHITECTURES:
-            raise KernelError(f"no graph for {name!r}; known: {', '.join(ARCHITECTURES)}")
-        _refuse_other_pooling(folder)
-        ARCHITECTURES[name](checkpoint, EncoderGraph(graph, precision(precision_name, graph)))
-        longest = checkpoint.config.integer("max_position_embeddings")
-        graph.save(name, {POSITIONS: str(longest)})
+        architecture = _architecture(checkpoint)
+        pooling = _pooling(folder)
+        parts = EncoderGraph(graph, precision(precision_name, graph))
+        hidden = architecture.body(checkpoint, parts)
+        words = precision(WORDS_IN.get(precision_name, precision_name), graph)
+        width = checkpoint.config.integer("hidden_size")
+        facts = architecture.heads(checkpoint, EncoderOutputs(parts, words, hidden, width))
+        graph.save(checkpoint.config.architecture, facts | _facts(checkpoint) | {POOLING: pooling})
 
 
-def _refuse_other_pooling(folder: Path) -> None:
-    """A model that was trained with another pooling would answer, and answer wrongly."""
+def build_open_encoder(folder: Path, target: Path) -> None:
+    """Writes the body in float32 with its attention as outputs, and no head.
+
+    Raises KernelError as `build_encoder` does.
+    """
+    with Checkpoint(folder) as checkpoint, GraphWriter(target) as graph:
+        architecture = _architecture(checkpoint)
+        words = precision("fp32", graph)
+        parts = OpenEncoderGraph(graph, words)
+        hidden = architecture.body(checkpoint, parts)
+        width = checkpoint.config.integer("hidden_size")
+        EncoderOutputs(parts, words, hidden, width).hidden()
+        graph.save(checkpoint.config.architecture, _facts(checkpoint))
+
+
+def _architecture(checkpoint: Checkpoint) -> Architecture:
+    name = checkpoint.config.architecture
+    if name not in ARCHITECTURES:
+        raise KernelError(f"no graph for {name!r}; known: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, str]:
+    return {POSITIONS: str(checkpoint.config.integer("max_position_embeddings"))}
+
+
+def _pooling(folder: Path) -> Output:
+    """What the model was trained with: another one would answer, and answer wrongly."""
+    _refuse_other_modules(folder)
     path = folder / POOLING_FILE
-    if path.is_file() and not json.loads(path.read_text(encoding="utf-8")).get(MEAN, False):
-        raise KernelError(f"{path} asks for another pooling than the mean of tokens")
+    if not path.is_file():
+        return Output.MEAN
+    asked = json.loads(path.read_text(encoding="utf-8"))
+    modes = [
+        key for key, value in asked.items() if key.startswith("pooling_mode") and value is True
+    ]
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise KernelError(f"{path} asks for another pooling than the mean of tokens or the first")
+    return POOLINGS[modes[0]]
+
+
+def _refuse_other_modules(folder: Path) -> None:
+    path = folder / MODULES_FILE
+    if not path.is_file():
+        return
+    kinds = [str(one["type"]).rpartition(".")[2] for one in json.loads(path.read_bytes())]
+    unknown = [kind for kind in kinds if kind not in KNOWN_MODULES]
+    if unknown:
+        raise KernelError(f"{path} has a {unknown[0]} on top of the model, which is not supported")

@@ -12,15 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bestiary.errors import KernelError
+from deployments.kernels.attention import ALL, AttentionShape, HeadNorms, Rotary, Vector
 from deployments.kernels.checkpoint import Checkpoint, Config
-from deployments.kernels.decoder_graph import (
-    ALL,
-    AttentionShape,
-    DecoderGraph,
-    HeadNorms,
-    Rotary,
-    Vector,
-)
+from deployments.kernels.decoder_graph import DecoderGraph
 from deployments.kernels.rotary import Tables, scaled_tables
 from deployments.kernels.stacked import stacked_linear
 from deployments.kernels.windows import FULL, SLIDING, windows_by_layer

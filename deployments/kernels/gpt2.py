@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bestiary.errors import KernelError
+from deployments.kernels.attention import AttentionShape, Vector
 from deployments.kernels.checkpoint import Checkpoint, Config
-from deployments.kernels.decoder_graph import AttentionShape, DecoderGraph, Vector
+from deployments.kernels.decoder_graph import DecoderGraph
 
 PREFIX = "transformer."
 GELU_BY_TANH = ("gelu_new", "gelu_pytorch_tanh")

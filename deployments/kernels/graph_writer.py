@@ -60,7 +60,7 @@ class GraphWriter:
         if name not in self._constants:
             inline = value.nbytes <= INLINE_BYTES
             self._constants[name] = (
-                numpy_helper.from_array(np.ascontiguousarray(value), name)
+                numpy_helper.from_array(np.asarray(value, order="C"), name)
                 if inline
                 else self._stream(name, value)
             )

@@ -74,8 +74,8 @@ class KvPool(Protocol):
         """Copies the first `length` tokens of a row over another row."""
         ...
 
-    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
-        """A copy of tokens `start..stop` of a row."""
+    def copy_out(self, row: int, start: int, stop: int, out: KvTokens | None = None) -> KvTokens:
+        """A copy of tokens `start..stop` of a row, in `out` where there is one."""
         ...
 
     def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
@@ -99,8 +99,16 @@ class HostPool:
     def move_row(self, source: int, target: int, length: int) -> None:
         self._memory[:, target, :, :length] = self._memory[:, source, :, :length]
 
-    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
-        return self._memory[:, row, :, start:stop].copy()
+    def copy_out(self, row: int, start: int, stop: int, out: KvTokens | None = None) -> KvTokens:
+        tokens = self._memory[:, row, :, start:stop]
+        if out is None:
+            return tokens.copy()
+        out[...] = tokens
+        return out
+
+    def copy_to(self, target: KvTokens, row: int) -> None:
+        """Fills `target` with as many of the row's first tokens as fit in it."""
+        target[...] = self._memory[:, row, :, : target.shape[2]]
 
     def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:
         self._memory[:, row, :, start : start + tokens.shape[2]] = tokens

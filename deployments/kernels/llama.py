@@ -10,14 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bestiary.errors import KernelError
+from deployments.kernels.attention import AttentionShape, HeadNorms, Rotary, Vector
 from deployments.kernels.checkpoint import Checkpoint, Config
-from deployments.kernels.decoder_graph import (
-    AttentionShape,
-    DecoderGraph,
-    HeadNorms,
-    Rotary,
-    Vector,
-)
+from deployments.kernels.decoder_graph import DecoderGraph
 from deployments.kernels.rotary import rotary_tables
 from deployments.kernels.stacked import stacked_linear
 from deployments.kernels.windows import Windows, no_windows, same_windows, windows_by_layer

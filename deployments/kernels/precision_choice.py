@@ -6,10 +6,13 @@ certificate. Knows processors and providers, no model.
 
 from __future__ import annotations
 
+from deployments.kernels.openvino import machine_openvino_probe, why_no_bfloat16
 from deployments.kernels.providers import ProviderChoice
 from deployments.kernels.sessions import multiplies_bytes_exactly
 
 AUTO = "auto"
+PROMPTS_ONLY = "bf16mix"  # what graphs are kept in that only read prompts
+EXACT = "fp32"  # whoever asks for it wants no other numbers in prompts either
 
 
 def chosen_precision(named: str, choice: ProviderChoice) -> str:
@@ -19,3 +22,16 @@ def chosen_precision(named: str, choice: ProviderChoice) -> str:
     if not choice.is_host:
         return "fp16"
     return "w8a16" if multiplies_bytes_exactly() else "int8"
+
+
+def chosen_prefill_precision(
+    named: str | None, precision: str, choice: ProviderChoice
+) -> str | None:
+    """Of the graph that reads prompts, beside one that decodes in `precision`.
+
+    None: the one that decodes reads them too.
+    """
+    if named != AUTO:
+        return named
+    here = choice.is_host and not why_no_bfloat16(machine_openvino_probe())
+    return PROMPTS_ONLY if here and precision != EXACT else None

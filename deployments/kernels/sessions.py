@@ -57,11 +57,17 @@ def _options(settings: SessionSettings) -> ort.SessionOptions:
     return options
 
 
-@functools.cache
 def multiplies_bytes_exactly() -> bool:
     """Whether the CPU has VNNI, whose 8-bit products are summed without saturating."""
+    return any("vnni" in flag for flag in cpu_flags())
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """What the first processor says that it can do; nothing where there is no /proc/cpuinfo."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return False
-    return "vnni" in flags
+        return frozenset()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bestiary.errors import KernelError
+from deployments.kernels.attention import ALL
 from deployments.kernels.checkpoint import Config
-from deployments.kernels.decoder_graph import ALL
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 MISTRAL_WINDOW = 4096  # transformers' default where config.json does not say

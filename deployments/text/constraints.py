@@ -18,7 +18,7 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from numpy.typing import NDArray
 
-from bestiary.errors import InvalidRequest
+from bestiary.errors import BestiaryError, EngineFailure, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class TokenMatcher:
         self._mask = mask
         self._coming: Future[Mask] | None = None
         self._late = False
+        self._broken = ""  # what finding a mask raised
 
     def accept(self, token: int) -> None:
         """The token was chosen; begins to compute the mask for the one after it."""
@@ -66,8 +67,10 @@ class TokenMatcher:
             return None
         return self._mask
 
-    def fault(self) -> InvalidRequest:
+    def fault(self) -> BestiaryError:
         """Why there is no mask."""
+        if self._broken:
+            return EngineFailure(f"finding what may follow failed: {self._broken}")
         reason = f"it took over {self._deadline_s:g} s to find what may follow"
         if not self._late:
             reason = _told(self._matcher.get_error()) or "no token of this model can follow"
@@ -75,14 +78,20 @@ class TokenMatcher:
         return InvalidRequest(message, self.param)
 
     def _settled(self) -> bool:
-        """Waits for the mask: the library allows one use of a matcher at a time."""
+        """Waits for the mask: the library allows one use of a matcher at a time.
+
+        What the library raises is this sequence's affair, not that of the batch it is in.
+        """
         if self._coming is not None and not self._late:
             try:
                 self._mask = self._coming.result(self._deadline_s)
                 self._coming = None
             except TimeoutError:
                 self._late = True
-        return not self._late
+            except Exception as error:
+                log.exception("a mask could not be computed")
+                self._broken, self._coming = type(error).__name__, None
+        return not self._late and not self._broken
 
 
 class CompiledGrammar:

@@ -5,12 +5,14 @@ Token ids and rows of a KV pool only; whose they are is the engine's affair.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.kernels.decoder_names import Graph
+from deployments.kernels.prompt_session import PromptPart
 
 KvTokens = NDArray[np.generic]  # [caches, kv_heads, tokens, head_dim], on the host
 
@@ -48,12 +50,30 @@ class Decoder(Protocol):
         """
         ...
 
+    @property
+    def reads_together(self) -> bool:
+        """Whether `read` takes several prompts at once."""
+        ...
+
+    def read(
+        self, parts: Sequence[PromptPart], *, every: bool = False, adapter: int = 0
+    ) -> NDArray[np.float32]:
+        """Appends parts of prompts, each to its own row; logits [B, vocabulary] at their ends.
+
+        B > 1 where `reads_together`, and without an `adapter`. `every`: of one part alone,
+        at all of its tokens [S, vocabulary]. In a buffer that a later run writes over.
+        """
+        ...
+
     def move_row(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of a row over another row."""
         ...
 
-    def copy_out(self, row: int, start: int, stop: int) -> KvTokens:
-        """Tokens `start..stop` of a row, as `copy_in` takes them; tokens lie along axis 2."""
+    def copy_out(self, row: int, start: int, stop: int, out: KvTokens | None = None) -> KvTokens:
+        """Tokens `start..stop` of a row, as `copy_in` takes them; tokens lie along axis 2.
+
+        In `out` where there is one; it has their shape.
+        """
         ...
 
     def copy_in(self, row: int, start: int, tokens: KvTokens) -> None:

@@ -1,4 +1,6 @@
-"""Continuous batching: every step computes some prompt tokens, then the next of every row.
+"""Continuous batching: a step computes some prompt tokens, then the next of every row.
+
+A step that brought first tokens ends with them, and the next one decodes.
 
 Token ids and rows; no HTTP, no Ray, no threads (`loop.py` has the thread). A fault
 in a step ends the requests it touched with EngineFailure and nobody else's.
@@ -18,11 +20,12 @@ from numpy.typing import NDArray
 from bestiary.errors import BestiaryError, DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.replica import ReplicaLoad, TextCounts
 from bestiary.schemas.text import TextChunk
-from deployments.kernels.decoder_names import Graph
+from deployments.kernels.prompt_session import PromptPart
 from deployments.text.decoder import Decoder
 from deployments.text.detokenizer import DecodesIds
 from deployments.text.generation import ComputedPrompt, Generation, Ticket
 from deployments.text.prefix_cache import PrefixCache
+from deployments.text.prefix_keeping import PrefixKeeping
 from deployments.text.prepared import PreparedRequest
 from deployments.text.rows import Occupant, Rows
 from deployments.text.sampling import BROKEN, choose
@@ -36,7 +39,36 @@ from deployments.text.throughput import Throughput
 log = logging.getLogger(__name__)
 
 
+# The fixed cost of a run in tokens (SmolLM2 in bf16mix on two cores: 22 ms, and 0.3 ms a token):
+# so much padding is taken into a run for each prompt that needs none of its own.
+WORTH_A_RUN = 64
+REST = 1.25  # of the budget: what may be read where that ends the prompt
 EVERY_LOGIT_CHUNK = 32  # prompt tokens whose logits are all wanted; each is a row of the head
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens `start..stop` of what is being computed, for one run."""
+
+    prefill: Prefill
+    start: int
+    stop: int
+    every: bool  # the logits of all of them are wanted
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        return self.prefill.tokens[self.start : self.stop]
+
+    @property
+    def is_last(self) -> bool:
+        return self.stop == len(self.prefill.tokens)
+
+    @property
+    def runs_alone(self) -> bool:
+        return self.every or self.prefill.generation.request.adapter_slot > 0
 
 
 @dataclass(slots=True)
@@ -83,12 +115,14 @@ class Engine:
         self._rows = Rows(decoder)
         self._swap = SwapSpace(decoder, options.swap_bytes)
         self._prefixes = PrefixCache(decoder, options.prefix_cache_bytes)
+        self._keeping = PrefixKeeping(self._prefixes, self._rows)
         self._costs = StepCosts()
         self._speculation = Speculation(options.speculate, self._costs, drafter)
         self._generations: dict[Ticket, Generation] = {}
         self._throughput = Throughput()
         self._preemptions = 0
         self._checks_are_exact = options.checks_are_exact
+        self._owes_decoding = False  # the step before told first tokens instead
         self._rows_stay = False  # while runs and rows have to keep to each other
 
     @property
@@ -120,20 +154,26 @@ class Engine:
         """Raises nothing that a request or the decoder causes."""
         begun_s = self._clock()
         result = StepResult()
+        self._keeping.keep_some(self._scheduler.prefilling)
         self._drop_overdue(begun_s, result)
         self._preempt(result)
         self._bring_back(result)
         self._fork(result)
-        self._prefill(result)
-        self._decode(result)
+        if self._owes_decoding and len(self._rows) > 0:
+            self._owes_decoding = False
+        else:
+            self._prefill(result)
+            # First tokens are told at once: a decode run would hold them up.
+            self._owes_decoding = bool(result.chunks) and len(self._rows) > 0
+        if not self._owes_decoding:
+            self._decode(result)
         self._throughput.stepped(self._clock() - begun_s, result.finished)
         return result
 
     def load(self) -> ReplicaLoad:
         waiting = self._scheduler.waiting
-        prefilling = self._scheduler.prefilling
         tokens = sum(occupant.sequence.past for occupant in self._rows)
-        tokens += prefilling.done if prefilling is not None else 0
+        tokens += sum(prefill.done for prefill in self._scheduler.prefilling)
         return ReplicaLoad(
             running=len(self._generations) - waiting,
             waiting=waiting,
@@ -152,12 +192,13 @@ class Engine:
         )
 
     def _queue_wait_s(self) -> float:
-        prefill = self._scheduler.prefilling
+        prefills = self._scheduler.prefilling
         held = self._scheduler.held()
-        prompts = sum(len(one.request.prompt) for one in held) - (prefill.done if prefill else 0)
-        taken = len(self._rows) + (prefill is not None)
+        done = sum(prefill.done for prefill in prefills)
+        prompts = sum(len(one.request.prompt) for one in held) - done
+        taken = len(self._rows) + len(prefills)
         unstarted = sum(len(one.sequences) - one.started for one in held)
-        unstarted += self._scheduler.suspended - (prefill is not None)  # that one has a row
+        unstarted += self._scheduler.suspended - len(prefills)  # those have rows
         rows_short = taken + unstarted + 1 - self._decoder.slots
         return self._throughput.wait_s(rows_short, max(0, prompts))
 
@@ -176,6 +217,7 @@ class Engine:
         occupant = self._rows[row]
         with self._blaming([occupant.generation], "giving way", result):
             self._scheduler.suspend(self._swap.take_out(row, occupant))
+            self._keeping.leaving([occupant])
             self._rows.leave([occupant])
             self._preemptions += 1
 
@@ -199,27 +241,59 @@ class Engine:
 
     def _free_row(self) -> int:
         """The next decoding row; a prompt that is being computed there moves up."""
-        prefill = self._scheduler.prefilling
-        if prefill is not None and prefill.row == self._rows.next:
-            self._decoder.move_row(prefill.row, prefill.row + 1, prefill.done)
-            prefill.row += 1
+        for prefill in self._scheduler.prefilling:
+            if prefill.row == self._rows.next:
+                self._decoder.move_row(prefill.row, prefill.row + 1, prefill.done)
+                prefill.row += 1
         return self._rows.next
 
     def _prefill(self, result: StepResult) -> None:
         """Computes prompts, in chunks, until the step's budget of tokens is used."""
         waiting = self._scheduler.waiting
-        budget = self._costs.budget(len(self._rows), waiting, self._prefill_chunk)
+        together = self._decoder.reads_together
+        budget = self._costs.budget(
+            len(self._rows), waiting, self._prefill_chunk, together=together
+        )
         while budget >= min(SMALLEST_CHUNK, self._prefill_chunk):
-            found = self._scheduler.next_prefill(len(self._rows))
-            if found is None:
+            chunks = self._chunks(budget, result)
+            if not chunks:
                 return
-            prefill, begins = found
             computed = 0
-            with self._blaming([prefill.generation], "computing a prompt", result):
-                if begins:
-                    self._begin(prefill)
-                computed = self._run_chunk(prefill, budget, result)
+            generations = [chunk.prefill.generation for chunk in chunks]
+            with self._blaming(generations, "computing a prompt", result):
+                computed = self._run_chunks(chunks, result)
             budget -= max(1, computed)
+
+    def _chunks(self, budget: int, result: StepResult) -> list[Chunk]:
+        """What one run computes: a prompt's next chunk, and beside it prompts of its length.
+
+        The chunk is the prompt's last one where there is anything beside it. So one prompt
+        at most is half computed, or has begun and waits for its own run.
+        """
+        first = self._next_prefill(result)
+        if first is None:
+            return []
+        chunks = [self._chunk(first, budget)]
+        if not self._decoder.reads_together or chunks[0].runs_alone:
+            return chunks
+        while chunks[-1].is_last and (another := self._begun(result)) is not None:
+            chunk = Chunk(another, another.done, len(another.tokens), _wants_every_logit(another))
+            if chunk.runs_alone or not _fits_beside(chunk, chunks, budget):
+                break  # it has begun, and is first in the next run
+            chunks.append(chunk)
+        return chunks
+
+    def _next_prefill(self, result: StepResult) -> Prefill | None:
+        held = self._scheduler.prefilling
+        return held[0] if held else self._begun(result)
+
+    def _begun(self, result: StepResult) -> Prefill | None:
+        """The next prompt that can begin; one that fails to is over."""
+        while prefill := self._scheduler.begin(len(self._rows)):
+            with self._blaming([prefill.generation], "beginning a prompt", result):
+                self._begin(prefill)
+                return prefill
+        return None
 
     def _begin(self, prefill: Prefill) -> None:
         """Whatever of the prompt is known already is copied, not computed."""
@@ -234,44 +308,53 @@ class Engine:
             for sequence in generation.sequences:
                 sequence.cached = prefill.done
 
-    def _run_chunk(self, prefill: Prefill, budget: int, result: StepResult) -> int:
-        """How many tokens were computed."""
-        begun_s = self._clock()
+    def _chunk(self, prefill: Prefill, budget: int) -> Chunk:
         every = _wants_every_logit(prefill)
-        most = min(budget, self._prefill_chunk, EVERY_LOGIT_CHUNK if every else budget)
-        start, stop = prefill.done, prefill.next_stop(most)
-        tokens = prefill.tokens[None, start:stop]
-        past = np.array([start], np.int32)
-        slots = _slots([prefill.generation])
-        logits = self._decoder.run(
-            prefill.row, tokens, past, Graph.PREFILL, every=every, adapters=slots
-        )
+        aligned = self._decoder.reads_together and not prefill.generation.request.adapter_slot
+        left = len(prefill.tokens) - prefill.done
         if every:
-            _note_prompt(prefill.generation, logits, start)
+            most = min(budget, self._prefill_chunk, EVERY_LOGIT_CHUNK)
+        elif not aligned:
+            most = min(budget, self._prefill_chunk)
+        else:  # a short rest costs less in this run than in one of its own
+            most = left if left <= budget * REST else budget
+        return Chunk(prefill, prefill.done, prefill.next_stop(most, aligned=aligned), every)
+
+    def _run_chunks(self, chunks: list[Chunk], result: StepResult) -> int:
+        """How many tokens were computed, padding included."""
+        begun_s = self._clock()
+        first = chunks[0]
+        logits = self._decoder.read(
+            [PromptPart(chunk.prefill.row, chunk.tokens, chunk.start) for chunk in chunks],
+            every=first.every,
+            adapter=first.prefill.generation.request.adapter_slot,
+        )
+        if first.every:
+            _note_prompt(first.prefill.generation, logits, first.start)
             logits = logits[-1:]
-        prefill.done = stop
-        if prefill.resumes is None:
-            # As it grows: a long prompt's copy at its end would hold everybody up.
-            seed = prefill.generation.request.prefix_seed
-            self._prefixes.store(prefill.row, prefill.tokens[:stop], seed)
-        if stop == len(prefill.tokens):
-            self._complete(prefill, logits, result)
+        for chunk in chunks:
+            chunk.prefill.done = chunk.stop
+        for chunk, last in zip(chunks, logits[:, np.newaxis], strict=True):
+            if chunk.is_last:
+                with self._blaming([chunk.prefill.generation], "completing a prompt", result):
+                    self._complete(chunk.prefill, last, result)
         seconds = self._clock() - begun_s
-        self._costs.prefilled(stop - start, seconds)
-        self._throughput.prefilled(stop - start, seconds)
-        return stop - start
+        computed = len(chunks) * max(len(chunk) for chunk in chunks)
+        self._costs.prefilled(computed, seconds)
+        self._throughput.prefilled(sum(len(chunk) for chunk in chunks), seconds)
+        return computed
 
     def _complete(self, prefill: Prefill, logits: NDArray[np.float32], result: StepResult) -> None:
         generation, length = prefill.generation, len(prefill.tokens)
         if prefill.resumes is not None:
             self._rows.join(prefill.resumes, prefill.row)
-            self._scheduler.prefilled()
+            self._scheduler.prefilled(prefill)
             return
         if len(generation.sequences) > 1:
             computed = self._decoder.copy_out(prefill.row, 0, length)
             generation.prompt = ComputedPrompt(computed, logits.copy())
         self._start(generation, prefill.row, logits, result)
-        self._scheduler.prefilled()
+        self._scheduler.prefilled(prefill)
 
     def _start(
         self, generation: Generation, row: int, logits: NDArray[np.float32], result: StepResult
@@ -284,9 +367,15 @@ class Engine:
             generation.prompt = None
         (token,) = choose(logits, [sequence.sampler])
         self._accept(generation, sequence, token, result)
+        first = generation.started == 1
         if sequence.finish is None and generation.ticket in self._generations:
             tokens = [*generation.request.prompt.tolist(), token]
-            self._rows.join(Occupant(generation, sequence, RowSpeculation(tokens)), row)
+            occupant = Occupant(generation, sequence, RowSpeculation(tokens))
+            self._rows.join(occupant, row)
+            if first:
+                self._keeping.add(occupant)
+        elif first:  # it has no row of its own that could be copied later
+            self._prefixes.store(row, generation.request.prompt, generation.request.prefix_seed)
 
     def _decode(self, result: StepResult) -> None:
         """One token of every row; several where a draft is right."""
@@ -421,19 +510,26 @@ class Engine:
 
     def _clear_rows(self) -> None:
         """Frees the rows of sequences that ended and of requests that are gone."""
-        self._rows.leave(
-            [
-                one
-                for one in self._rows
-                if one.sequence.finish is not None or self._is_gone(one.generation)
-            ]
-        )
+        ended = [
+            one
+            for one in self._rows
+            if one.sequence.finish is not None or self._is_gone(one.generation)
+        ]
+        self._keeping.leaving(ended)
+        self._rows.leave(ended)
 
 
 def _slots(generations: list[Generation]) -> NDArray[np.int64] | None:
     """Of their adapters; None where nobody has one."""
     slots = [one.request.adapter_slot for one in generations]
     return np.array(slots, np.int64) if any(slots) else None
+
+
+def _fits_beside(chunk: Chunk, chunks: list[Chunk], budget: int) -> bool:
+    """Whether a run that takes the chunk too stays within the budget, with little padding."""
+    lengths = [len(one) for one in (*chunks, chunk)]
+    padded = len(lengths) * max(lengths)
+    return padded <= budget and padded - sum(lengths) <= WORTH_A_RUN * len(chunks)
 
 
 def _wants_every_logit(prefill: Prefill) -> bool:

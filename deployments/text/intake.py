@@ -74,8 +74,11 @@ class Intake:
         """The prompt's token ids as `prepare` would make them; no limit applies."""
         if (request.messages is None) == (request.text is None):
             raise InvalidRequest("give exactly one of messages and text")
+        if request.tool_use is not None and request.messages is None:
+            raise InvalidRequest("tools need messages", "tools")
         if request.messages is not None:
-            return tuple(self._tokenizer.encode(self._render(request.messages), as_prompt=False))
+            text = self._render(request.messages, _tools(request))
+            return tuple(self._tokenizer.encode(text, as_prompt=False))
         return tuple(self._tokenizer.encode(request.text or "", as_prompt=True))
 
     def _prompt(self, request: TextRequest) -> tuple[str | None, list[int]]:
@@ -84,8 +87,7 @@ class Intake:
             return None, list(request.token_ids)
         if request.messages is not None:
             # A template writes BOS itself where the model wants one.
-            tools = request.tool_use.tools if request.tool_use is not None else ()
-            text = self._render(request.messages, tools)
+            text = self._render(request.messages, _tools(request))
             return text, self._tokenizer.encode(text, as_prompt=False)
         text = request.text or ""
         return text, self._tokenizer.encode(text, as_prompt=True) if text else []
@@ -135,6 +137,11 @@ class Intake:
         if biases and max(biases) >= self._vocabulary:
             message = f"token ids must be from 0 to {self._vocabulary - 1}"
             raise InvalidRequest(message, "logit_bias")
+
+
+def _tools(request: TextRequest | CountTokensRequest) -> tuple[Tool, ...]:
+    """What the template is told of."""
+    return () if request.tool_use is None else request.tool_use.tools
 
 
 def _prompt_param(request: TextRequest) -> str:

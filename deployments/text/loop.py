@@ -172,6 +172,10 @@ class EngineLoop:
             except BestiaryError as error:
                 request.release()
                 refused[ticket] = error
+            except Exception as error:  # as the engine does in a step: no memory, a bad library
+                log.exception("a request could not be taken in")
+                request.release()
+                refused[ticket] = EngineFailure(f"taking it in failed: {type(error).__name__}")
         return refused
 
     def _hand_over(self, receive: Callable[[T], None], what: T) -> None:

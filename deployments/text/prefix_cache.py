@@ -1,9 +1,8 @@
 """KV of prompts' beginnings that may come again, kept on the host in blocks of tokens.
 
-A block is known by the tokens in it *and* everything before them: its key is a hash
-over the chain (arXiv:2309.06180 and vLLM's automatic prefix caching), begun with what
-else the KV depends on (the adapter). Blocks are copied into a row and out of it, so a
-row never shares memory with the cache and nothing has to be counted while it runs.
+A block is known by the tokens in it *and* everything before them (`prefix_keys.py`).
+Blocks are copied into a row and out of it, so a row never shares memory with the cache
+and nothing has to be counted while it runs.
 When memory runs out the block that was used longest ago goes first, a chain's end
 before its beginning. Only prompts are kept, and only as the prefill graph computed
 them: an answer never depends on what the cache happens to hold.
@@ -11,21 +10,19 @@ them: an answer never depends on what the cache happens to hold.
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.text.decoder import Decoder, KvTokens
+from deployments.text.kv_blocks import KvBlocks
+from deployments.text.prefix_keys import BLOCK, Key, PrefixKeys
 
-BLOCK = 32  # tokens
 # A run of one token takes other kernels than a longer one, with other last bits.
 LEFT_TO_COMPUTE = 2
-
-Key = bytes
 
 
 @dataclass(slots=True)
@@ -43,6 +40,8 @@ class PrefixCache:
     def __init__(self, decoder: Decoder, max_bytes: int) -> None:
         self._decoder = decoder
         self._max_bytes = max_bytes
+        self._keys = PrefixKeys()
+        self._memory = KvBlocks()
         self._blocks: OrderedDict[Key, KvTokens] = OrderedDict()  # used longest ago first
         self._bytes = 0
         self.counts = PrefixCacheCounts()
@@ -51,6 +50,11 @@ class PrefixCache:
     def bytes(self) -> int:
         return self._bytes
 
+    @property
+    def hashed(self) -> int:
+        """Tokens, since the start: what finding blocks has cost."""
+        return self._keys.hashed
+
     def load(self, row: int, prompt: NDArray[np.int64], seed: Key = b"") -> int:
         """Fills a row with the longest known beginning of `prompt`; how many tokens that is.
 
@@ -58,7 +62,7 @@ class PrefixCache:
         """
         self.counts.queried += len(prompt)
         found: list[Key] = []
-        for key in _chain(prompt[: len(prompt) - LEFT_TO_COMPUTE], seed):
+        for key in self._keys.of(prompt[: len(prompt) - LEFT_TO_COMPUTE], seed):
             block = self._blocks.get(key)
             if block is None:
                 break
@@ -69,16 +73,27 @@ class PrefixCache:
         return len(found) * BLOCK
 
     def store(self, row: int, prompt: NDArray[np.int64], seed: Key = b"") -> None:
-        """Keeps the whole blocks of a prompt that is computed in `row`."""
+        """Keeps the whole blocks of a prompt that is computed in `row`.
+
+        Called again as the prompt grows, it hashes and copies only what is new. Where the
+        host has no memory for that, half of what is kept makes room for those who run.
+        """
         if not self._max_bytes:
             return
-        keys = list(_chain(prompt, seed))
-        for index, key in enumerate(keys):
-            if key not in self._blocks:
-                start = index * BLOCK
-                self._keep(key, self._decoder.copy_out(row, start, start + BLOCK))
-        self._touch(keys)
-        self._evict()
+        kept: list[Key] = []
+        try:
+            for index, key in enumerate(self._keys.of(prompt, seed)):
+                if key not in self._blocks:
+                    start = index * BLOCK
+                    copy = functools.partial(self._decoder.copy_out, row, start, start + BLOCK)
+                    self._keep(key, self._memory.filled(copy))
+                kept.append(key)
+        except MemoryError:
+            self._evict(self._bytes // 2)
+        else:
+            self._touch(kept)
+        finally:  # the bound holds where a copy fails, too
+            self._evict(self._max_bytes)
 
     def _keep(self, key: Key, block: KvTokens) -> None:
         self._blocks[key] = block
@@ -89,17 +104,9 @@ class PrefixCache:
         for key in reversed(chain):
             self._blocks.move_to_end(key)
 
-    def _evict(self) -> None:
-        while self._bytes > self._max_bytes:
+    def _evict(self, max_bytes: int) -> None:
+        while self._bytes > max_bytes:
             _, block = self._blocks.popitem(last=False)
             self._bytes -= block.nbytes
+            self._memory.give(block)
             self.counts.evicted += BLOCK
-
-
-def _chain(tokens: NDArray[np.int64], seed: Key) -> Iterator[Key]:
-    """The keys of the whole blocks, each over everything before it."""
-    key = seed
-    for stop in range(BLOCK, len(tokens) + 1, BLOCK):
-        block = tokens[stop - BLOCK : stop].astype("<i8").tobytes()
-        key = hashlib.blake2b(key + block, digest_size=16).digest()
-        yield key

@@ -1,8 +1,9 @@
 """Who is next: which requests wait, which one gets a row, how much of its prompt runs now.
 
 Policy alone: interactive requests before batch ones, fair between tenants
-(`waiting.py`); one prompt is computed at a time; candidates of a request that has its
-prompt computed, and rows that gave way and come back, go before what newly begins.
+(`waiting.py`); between steps at most one prompt is half computed, and it goes on before
+another begins; candidates of a request that has its prompt computed, and rows that gave
+way and come back, go before what newly begins.
 Where every row is taken and an interactive request waits, a batch row gives way.
 Knows no tensors and no clock but the times it is given.
 """
@@ -22,6 +23,8 @@ from deployments.text.rows import Occupant
 from deployments.text.swap import Suspended
 from deployments.text.waiting import WaitingRequests
 
+KEY_BLOCK = 32  # tokens; a tile of AMX holds as many in bfloat16
+
 
 @dataclass(slots=True, eq=False)
 class Prefill:
@@ -36,12 +39,17 @@ class Prefill:
     done: int = 0  # tokens in the row
     resumes: Occupant | None = None
 
-    def next_stop(self, budget: int) -> int:
-        """Where the next chunk ends; one token is never left alone.
+    def next_stop(self, budget: int, *, aligned: bool) -> int:
+        """Where the next chunk ends; how a prompt is cut must not show in its answer.
 
-        A run of one token takes other kernels than a longer one, with other last bits:
-        how a prompt is cut must not show in its answer.
+        `aligned`: for a graph that sums over keys in blocks, the cuts lie between blocks.
+        Else one token is never left alone: a run of one takes other kernels than a longer
+        one, with other last bits.
         """
+        if aligned:
+            stop = min(self.done + budget, len(self.tokens))
+            whole = stop // KEY_BLOCK * KEY_BLOCK
+            return whole if stop < len(self.tokens) and whole > self.done else stop
         left = len(self.tokens) - self.done
         take = min(budget, left)
         if left - take == 1:
@@ -56,7 +64,7 @@ class Scheduler:
         self.max_waiting = max_waiting
         self._slots = slots
         self._waiting = WaitingRequests(max_waiting)
-        self._prefill: Prefill | None = None
+        self._prefills: list[Prefill] = []  # begun in this step or before, in order
         self._forking: deque[Generation] = deque()  # prompt computed, candidates want rows
         self._suspended: deque[Suspended] = deque()
 
@@ -66,8 +74,9 @@ class Scheduler:
         return len(self._waiting)
 
     @property
-    def prefilling(self) -> Prefill | None:
-        return self._prefill
+    def prefilling(self) -> tuple[Prefill, ...]:
+        """What is being computed: one at most between steps."""
+        return tuple(self._prefills)
 
     @property
     def suspended(self) -> int:
@@ -76,11 +85,11 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        return not (self._waiting or self._prefill or self._forking or self._suspended)
+        return not (self._waiting or self._prefills or self._forking or self._suspended)
 
     def held(self) -> list[Generation]:
         """Everyone who has a candidate that does not decode yet."""
-        begun = [self._prefill.generation] if self._prefill is not None else []
+        begun = [one.generation for one in self._prefills]
         return [*begun, *self._forking, *self._waiting]
 
     def add(self, generation: Generation, retry_after_s: float) -> None:
@@ -93,8 +102,7 @@ class Scheduler:
 
     def remove(self, generation: Generation) -> list[Suspended]:
         """Forgets a request, wherever it is; what of it was suspended is the caller's to free."""
-        if self._prefill is not None and self._prefill.generation is generation:
-            self._prefill = None
+        self._prefills = [one for one in self._prefills if one.generation is not generation]
         if generation in self._forking:
             self._forking.remove(generation)
         self._waiting.remove(generation)
@@ -105,7 +113,7 @@ class Scheduler:
     def victim(self, rows: Iterable[Occupant]) -> int | None:
         """The row that has to give way, if one has to: the batch row that began last."""
         rows = list(rows)
-        free = self._slots - len(rows) - (self._prefill is not None)
+        free = self._slots - len(rows) - len(self._prefills)
         if free > 0 or not self._waiting.has(Priority.INTERACTIVE):
             return None
         batch = [
@@ -121,7 +129,7 @@ class Scheduler:
     def next_back(self, decoding: int) -> Suspended | None:
         """A suspended sequence that gets a row now, its KV kept; taken off the list.
 
-        One that lost its KV comes back through `next_prefill`.
+        One that lost its KV comes back through `begin`.
         """
         if not self._suspended or not self._may_return(decoding):
             return None
@@ -129,7 +137,7 @@ class Scheduler:
 
     def next_fork(self, decoding: int) -> Generation | None:
         """A request that has a candidate to start from the computed prompt, if a row is free."""
-        if not self._forking or decoding + (self._prefill is not None) >= self._slots:
+        if not self._forking or decoding + len(self._prefills) >= self._slots:
             return None
         first = self._forking[0]
         gives_way = first.request.priority is Priority.BATCH
@@ -140,19 +148,22 @@ class Scheduler:
         if self._forking and self._forking[0].started == len(self._forking[0].sequences):
             self._forking.popleft()
 
-    def next_prefill(self, decoding: int) -> tuple[Prefill, bool] | None:
-        """What to compute while `decoding` rows are taken, and whether it only begins now."""
-        if self._prefill is not None:
-            return self._prefill, False
-        if decoding == self._slots:
+    def begin(self, decoding: int) -> Prefill | None:
+        """Another one to compute, above `decoding` rows and what is being computed already."""
+        row = max([decoding, *(one.row + 1 for one in self._prefills)])
+        if row >= self._slots:
             return None
-        self._prefill = self._begun(decoding)
-        return None if self._prefill is None else (self._prefill, True)
+        begun = self._begun(row)
+        if begun is not None:
+            self._prefills.append(begun)
+        return begun
 
-    def prefilled(self) -> None:
+    def prefilled(self, done: Prefill) -> None:
         """The tokens are computed and their sequence decodes, or the request is gone."""
-        done, self._prefill = self._prefill, None
-        if done is None or done.resumes is not None:
+        if done not in self._prefills:
+            return
+        self._prefills.remove(done)
+        if done.resumes is not None:
             return
         if done.generation.started == len(done.generation.sequences):
             return
@@ -187,5 +198,5 @@ class Scheduler:
         return Prefill(occupant.generation, row, tokens, resumes=occupant)
 
     def _may_return(self, decoding: int) -> bool:
-        taken = decoding + (self._prefill is not None)
+        taken = decoding + len(self._prefills)
         return taken < self._slots and not self._waiting.has(Priority.INTERACTIVE)

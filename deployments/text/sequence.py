@@ -57,7 +57,7 @@ class Sequence:
         """Takes the next token; a chunk where it makes text ready or ends the sequence.
 
         Every generated token is in one chunk's `token_ids`, an end token and those
-        of a stop sequence too. Raises InvalidRequest for STUCK.
+        of a stop sequence too. Raises what is wrong for STUCK.
         """
         if token == STUCK:
             assert self.sampler.matcher is not None

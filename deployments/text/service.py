@@ -63,7 +63,7 @@ class TextService:
 
     async def count_tokens(self, request: CountTokensRequest) -> TokenCount:
         """Raises InvalidRequest."""
-        if _characters(request) > LONG_PROMPT:
+        if request.tool_use is not None or _characters(request) > LONG_PROMPT:
             return TokenCount(await asyncio.to_thread(self._intake.count, request))
         return TokenCount(self._intake.count(request))
 

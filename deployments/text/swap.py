@@ -1,7 +1,7 @@
 """Rows that gave way to more urgent requests: their KV waits on the host, in bounded memory.
 
-Where the memory is full a row's KV is dropped, and computed again from its tokens
-when the row comes back. Either way the sequence goes on; it does not fail.
+Where the memory is full, or the host has none, a row's KV is dropped, and computed again
+from its tokens when the row comes back. Either way the sequence goes on; it does not fail.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class SwapSpace:
         return self._bytes
 
     def take_out(self, row: int, occupant: Occupant) -> Suspended:
-        kv = self._decoder.copy_out(row, 0, occupant.sequence.past)
+        try:
+            kv = self._decoder.copy_out(row, 0, occupant.sequence.past)
+        except MemoryError:
+            return Suspended(occupant, None)
         if self._bytes + kv.nbytes > self._max_bytes:
             return Suspended(occupant, None)
         self._bytes += kv.nbytes

@@ -2,6 +2,7 @@
 
 - `precision.py`   what a precision writes;
 - `plain.py`       fp32, fp16, bf16: matrices as they are;
+- `mixed.py`       bf16mix: products in bfloat16, the rest in float32;
 - `blocks.py`      int8, int4: a scale for every 32 weights of a row (MatMulNBits);
 - `q41.py`         q41fast: the weights of a Q4_1 file as that file had them;
 - `rows.py`        w8a16, w8row: one scale for each row, products of bytes;

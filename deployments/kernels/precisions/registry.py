@@ -10,6 +10,7 @@ from bestiary.errors import KernelError
 from deployments.kernels.graph_writer import GraphWriter
 from deployments.kernels.precisions.activation_bytes import OneByte, TwoBytes
 from deployments.kernels.precisions.blocks import Int4, Int8
+from deployments.kernels.precisions.mixed import MixedBfloat16
 from deployments.kernels.precisions.plain import Plain
 from deployments.kernels.precisions.precision import Precision
 from deployments.kernels.precisions.q41 import Q41
@@ -19,6 +20,7 @@ PRECISIONS: Mapping[str, Callable[[GraphWriter], Precision]] = {
     "fp32": Plain,
     "fp16": lambda graph: Plain(graph, TensorProto.FLOAT16),
     "bf16": lambda graph: Plain(graph, TensorProto.BFLOAT16),
+    "bf16mix": MixedBfloat16,
     "int8": Int8,
     "q41fast": Q41,
     "w8a16": lambda graph: Rows(graph, TwoBytes),

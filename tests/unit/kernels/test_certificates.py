@@ -22,11 +22,14 @@ from deployments.kernels.certificate_file import CERTIFICATE_FILE, decoder_build
 from deployments.kernels.certificate_reference import reference_of
 from deployments.kernels.certificate_text import SHA256, TEXT
 from deployments.kernels.decoder import open_decoder, prepare_decoder
+from deployments.kernels.openvino import machine_openvino_probe, why_no_bfloat16
 from tests.unit.kernels.certified_models import CHARACTERS, installed_model
 from tests.unit.kernels.conftest import SmallModel
 from tests.unit.kernels.rows import reference
 
 INT8 = {"int8": {"max_kl": 0.05, "min_top1": 0.8}}
+
+NO_BFLOAT16 = why_no_bfloat16(machine_openvino_probe())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,8 @@ def home(prepared: tuple[InstalledModel, Path], tmp_path: Path) -> Path:
 
 
 def _engine(**fields: object) -> TextEngine:
-    return TextEngine.model_validate({"precision": "int8", "slots": 2, "context": 128} | fields)
+    plain = {"precision": "int8", "prefill_precision": None, "slots": 2, "context": 128}
+    return TextEngine.model_validate(plain | fields)
 
 
 def _prepare(model: InstalledModel, home: Path, **engine: object) -> None:
@@ -151,6 +155,23 @@ def test_every_graph_of_a_mix_is_certified(model: InstalledModel, home: Path) ->
     found = _certificates(home)
     assert set(found) == {"int8", "w8a16", "int4"}
     assert all(certificate is not None for certificate in found.values())
+
+
+@pytest.mark.skipif(bool(NO_BFLOAT16), reason=NO_BFLOAT16)
+def test_a_graph_that_only_reads_prompts_is_certified_by_reading(
+    model: InstalledModel, home: Path
+) -> None:
+    _prepare(model, home, prefill_precision="auto")
+    certificate = _certificates(home)["bf16mix"]
+    assert certificate is not None
+    assert certificate.parity is not None
+    assert certificate.parity.kl < 0.01
+    assert certificate.speed is not None
+    assert certificate.speed.decode_16 is None
+    assert certificate.speed.prefill > 0
+    strict = _with_card(model, tolerance={"bf16mix": {"max_kl": 0.0, "min_top1": 0.5}})
+    with pytest.raises(KernelError, match="in bf16mix is outside its tolerance"):
+        open_decoder(strict, _engine(prefill_precision="auto"), 1, home, Silent())
 
 
 def test_a_build_outside_its_cards_tolerance_is_refused_with_the_numbers(

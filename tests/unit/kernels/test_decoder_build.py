@@ -50,7 +50,7 @@ def test_a_checkpoint_that_is_not_understood_is_refused(
 
 
 def test_an_unknown_precision_lists_the_known_ones(llama: SmallModel, tmp_path: Path) -> None:
-    with pytest.raises(KernelError, match="known: fp32, fp16, bf16, int8"):
+    with pytest.raises(KernelError, match="known: fp32, fp16, bf16, bf16mix, int8"):
         build_decoder(llama.folder, tmp_path, "int3", POSITIONS)
 
 

@@ -1,4 +1,4 @@
-"""The encoder graph against transformers' BERT, on a small random model."""
+"""The encoder graph against transformers' BERT, on a small random model: what is pooled."""
 
 from __future__ import annotations
 
@@ -10,81 +10,63 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import BertConfig, BertForMaskedLM, BertModel
+from transformers import BertForMaskedLM, BertModel
 
 from bestiary.errors import KernelError
 from deployments.kernels.encoder_build import build_encoder
-from deployments.kernels.encoder_session import EncoderSession
-from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.providers import CPU_ONLY
-from deployments.kernels.sessions import SessionSettings, open_session
-from tests.unit.kernels.rows import tokens
+from deployments.kernels.encoder_names import Output
+from deployments.kernels.encoder_session import EncoderText
+from tests.unit.kernels.small_berts import TEXTS, opened, saved_bert, torch_inputs
 
-CONFIG = BertConfig(
-    vocab_size=160,
-    hidden_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=96,
-    max_position_embeddings=40,
-    initializer_range=0.2,
-)
-TEXTS = [tokens(length, seed=length) for length in (1, 40, 7, 23)]
+MEAN = Output.MEAN
 
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BertModel]:
-    torch.manual_seed(0)
-    model = BertModel(CONFIG).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.uniform_(-0.5, 0.5)  # so that one left out would show
     folder = tmp_path_factory.mktemp("bert")
-    model.save_pretrained(folder)
-    return folder, model
+    return folder, saved_bert(BertModel, folder)
 
 
-def _open(folder: Path, target: Path, precision: str = "fp32") -> EncoderSession:
-    build_encoder(folder, target, precision)
-    return EncoderSession(open_session(target / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2)))
-
-
-def _reference(model: BertModel, text: list[int]) -> NDArray[np.float32]:
+def _reference(model: BertModel, text: EncoderText) -> NDArray[np.float32]:
     with torch.no_grad():
-        mean = model(torch.tensor([text])).last_hidden_state[0].mean(dim=0)
+        mean = model(**torch_inputs(text)).last_hidden_state[0].mean(dim=0)
         vector: NDArray[np.float32] = torch.nn.functional.normalize(mean, dim=0).numpy()
     return vector
 
 
+def _with_pooling(bert: tuple[Path, BertModel], folder: Path, **modes: bool) -> Path:
+    shutil.copytree(bert[0], folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+    return folder
+
+
 def test_embeddings_equal_those_of_torch(bert: tuple[Path, BertModel], tmp_path: Path) -> None:
     folder, model = bert
-    session = _open(folder, tmp_path)
+    session = opened(folder, tmp_path)
     expected = [_reference(model, text) for text in TEXTS]
-    np.testing.assert_allclose(session.run(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(session.run(TEXTS, MEAN), expected, atol=1e-5)
 
 
 def test_a_batch_equals_its_texts_alone(bert: tuple[Path, BertModel], tmp_path: Path) -> None:
-    session = _open(bert[0], tmp_path)
-    alone = np.concatenate([session.run([text]) for text in TEXTS])
-    np.testing.assert_allclose(session.run(TEXTS), alone, atol=1e-5)
+    session = opened(bert[0], tmp_path)
+    alone = np.concatenate([session.run([text], MEAN) for text in TEXTS])
+    np.testing.assert_allclose(session.run(TEXTS, MEAN), alone, atol=1e-5)
 
 
 def test_int8_points_the_same_way(bert: tuple[Path, BertModel], tmp_path: Path) -> None:
     folder, model = bert
-    vectors = _open(folder, tmp_path, "int8").run(TEXTS)
+    vectors = opened(folder, tmp_path, "int8").run(TEXTS, MEAN)
     cosines = [
         vector @ _reference(model, text) for vector, text in zip(vectors, TEXTS, strict=True)
     ]
     assert min(cosines) > 0.999
 
 
-def test_a_body_under_another_head_is_found(bert: tuple[Path, BertModel], tmp_path: Path) -> None:
-    headed = BertForMaskedLM(CONFIG).eval()
-    headed.bert.load_state_dict(bert[1].state_dict(), strict=False)
-    headed.save_pretrained(tmp_path / "headed")
+def test_a_body_under_another_head_is_found(tmp_path: Path) -> None:
+    headed = saved_bert(BertForMaskedLM, tmp_path / "headed")
     expected = [_reference(headed.bert, text) for text in TEXTS]
-    vectors = _open(tmp_path / "headed", tmp_path).run(TEXTS)
+    vectors = opened(tmp_path / "headed", tmp_path).run(TEXTS, MEAN)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
@@ -93,16 +75,42 @@ def test_a_text_that_does_not_fit_is_refused(
     bert: tuple[Path, BertModel], tmp_path: Path, length: int
 ) -> None:
     with pytest.raises(ValueError, match=r"1\.\.40 tokens"):
-        _open(bert[0], tmp_path).run([[5] * length])
+        opened(bert[0], tmp_path).run([EncoderText([5] * length)], MEAN)
 
 
-def test_another_pooling_is_refused(bert: tuple[Path, BertModel], tmp_path: Path) -> None:
-    folder = tmp_path / "cls"
-    shutil.copytree(bert[0], folder)
-    (folder / "1_Pooling").mkdir()
-    pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+@pytest.mark.parametrize(
+    ("mode", "pooling"),
+    [("pooling_mode_cls_token", Output.CLS), ("pooling_mode_mean_tokens", Output.MEAN)],
+)
+def test_a_model_says_how_it_is_pooled(
+    bert: tuple[Path, BertModel], tmp_path: Path, mode: str, pooling: Output
+) -> None:
+    folder = _with_pooling(bert, tmp_path / "model", pooling_mode_max_tokens=False, **{mode: True})
+    assert opened(folder, tmp_path / "build").pooling is pooling
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        {"pooling_mode_max_tokens": True},
+        {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+    ],
+)
+def test_another_pooling_is_refused(
+    bert: tuple[Path, BertModel], tmp_path: Path, modes: dict[str, bool]
+) -> None:
+    folder = _with_pooling(bert, tmp_path / "model", **modes)
     with pytest.raises(KernelError, match="another pooling"):
+        build_encoder(folder, tmp_path, "fp32")
+
+
+def test_a_module_on_top_of_the_model_is_refused(
+    bert: tuple[Path, BertModel], tmp_path: Path
+) -> None:
+    folder = _with_pooling(bert, tmp_path / "model", pooling_mode_mean_tokens=True)
+    modules = [{"type": "sentence_transformers.models.Dense"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(KernelError, match="has a Dense on top"):
         build_encoder(folder, tmp_path, "fp32")
 
 

@@ -33,7 +33,9 @@ def installed(llama: SmallModel) -> InstalledModel:
 
 
 def _engine(**fields: object) -> TextEngine:
-    return TextEngine.model_validate({"slots": 3, "context": 128, **fields})
+    return TextEngine.model_validate(
+        {"slots": 3, "context": 128, "prefill_precision": None, **fields}
+    )
 
 
 def test_a_model_is_built_and_opened_as_the_profile_says(

@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bestiary.errors import KernelError
-from deployments.kernels.certificate_measures import parity_of
+from deployments.kernels.certificate_measures import parity_of, read_by_decoder
 from deployments.kernels.certificate_reference import Reference
 from deployments.kernels.decoder_build import build_decoder
 from deployments.kernels.model_files import GRAPH_FILE
@@ -52,7 +52,7 @@ def _saved(model: LlamaForCausalLM, folder: Path) -> SmallModel:
 
 
 def test_every_precision_for_cpus_is_tested_here() -> None:
-    assert {*ON_CPU, "fp32", "fp16", "bf16"} == set(PRECISIONS)
+    assert {*ON_CPU, "fp32", "fp16", "bf16", "bf16mix"} == set(PRECISIONS)
 
 
 @pytest.mark.parametrize("precision", ON_CPU)
@@ -86,7 +86,7 @@ def _divergence(model: SmallModel, open_small: OpenSmall, precision: str) -> flo
     """Mean over 100 positions, in nats."""
     ids = tokens(100)
     expected = Reference(np.array(ids), reference(model.torch_model, ids))
-    return parity_of(open_small(model, precision), expected).kl
+    return parity_of(read_by_decoder(open_small(model, precision)), expected).kl
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def test_the_first_token_comes_with_the_step_that_completes_the_prompt() -> None
     one.step()
     assert 1 not in one.chunks
     one.step()
-    assert len(one.tokens(1)) == 2  # the prompt's, and a decoded one
+    assert len(one.tokens(1)) == 1  # told at once; decoding is the next step's
+    one.step()
+    assert len(one.tokens(1)) == 2
 
 
 def test_a_long_prompt_does_not_stall_a_running_row() -> None:
@@ -49,8 +51,9 @@ def test_a_long_prompt_does_not_stall_a_running_row() -> None:
     one.step(3)
     one.engine.submit(2, prepared(tuple(range(12))))
     before = len(one.tokens(1))
-    one.step(6)
-    assert len(one.tokens(1)) == before + 6
+    one.step(7)
+    assert len(one.tokens(2)) > 0
+    assert len(one.tokens(1)) == before + 6  # one step told the second request's first token
 
 
 def test_every_decode_run_covers_the_rows_from_zero() -> None:
@@ -94,7 +97,7 @@ def test_timings_say_where_the_time_went() -> None:
     one = driver(slots=1)
     one.engine.submit(0, prepared(max_tokens=2))
     one.engine.submit(1, prepared(max_tokens=3))
-    one.step()
+    one.step(2)
     one.clock.now += 5
     one.step()
     one.clock.now += 7
@@ -241,7 +244,7 @@ def test_load_counts_requests_rows_and_cache() -> None:
     one = driver(slots=2, prefill_chunk=100)
     for ticket in range(4):
         one.engine.submit(ticket, prepared((1, 2, 3), max_tokens=30))
-    one.step(2)
+    one.step(3)
     load = one.engine.load()
     assert (load.running, load.waiting, load.slots) == (2, 2, 2)
     assert load.kv_cache_usage == pytest.approx(

@@ -153,6 +153,21 @@ def test_counting_gives_the_ids_of_the_prompt_whatever_its_length() -> None:
     assert intake().count(CountTokensRequest(messages=messages)) == (2,)
 
 
+def test_tools_are_counted_as_the_prompt_has_them() -> None:
+    template = "{% for tool in tools %}{{ tool.function.name }} {% endfor %}c"
+    messages = (ChatMessage(role="user", content="c"),)
+    tools = ToolUse(tools=(Tool(name="b"), Tool(name="d")))
+    counted = intake(template).count(CountTokensRequest(messages=messages, tool_use=tools))
+    prepared = intake(template).prepare(request(messages=messages, tool_use=tools), 0.0)
+    assert list(counted) == prepared.prompt.tolist() == [1, 3, 2]
+
+
+def test_tools_without_messages_are_not_counted() -> None:
+    tools = ToolUse(tools=(Tool(name="b"),))
+    with pytest.raises(InvalidRequest, match="tools need messages"):
+        intake().count(CountTokensRequest(text="b", tool_use=tools))
+
+
 def test_counting_nothing_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         intake().count(CountTokensRequest())

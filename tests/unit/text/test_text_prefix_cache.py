@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from text_fakes import Driver, FakeDecoder, prepared, solo
 
 from deployments.text.prefix_cache import BLOCK, PrefixCache
@@ -99,3 +100,63 @@ def test_a_second_request_computes_only_what_is_new_and_says_so() -> None:
     counts = driver.engine.counts()
     assert counts.prefix_cache_hits == 3 * BLOCK
     assert counts.prefix_cache_queries == 2 * 3 * BLOCK + 5
+
+
+class Counting(FakeDecoder):
+    """Knows what was copied out of it."""
+
+    def __init__(self, slots: int, max_length: int) -> None:
+        super().__init__(slots, max_length)
+        self.copied: list[tuple[int, int]] = []
+
+    def copy_out(self, row: int, start: int, stop: int, out=None) -> np.ndarray:
+        self.copied.append((start, stop))
+        return super().copy_out(row, start, stop, out)
+
+
+def test_a_prompt_stored_chunk_by_chunk_is_hashed_and_copied_once() -> None:
+    decoder = Counting(1, max_length=32 * BLOCK)
+    kept, tokens = PrefixCache(decoder, MANY), prompt(30 * BLOCK + 3)
+    for start in range(0, len(tokens), 48):
+        chunk = tokens[start : start + 48]
+        decoder.run(0, chunk[None], np.array([start], np.int32))
+        kept.store(0, tokens[: start + len(chunk)])
+    assert decoder.copied == [(start, start + BLOCK) for start in range(0, 30 * BLOCK, BLOCK)]
+    assert kept.hashed == 30 * BLOCK
+
+
+class Failing(FakeDecoder):
+    """Copies `copies` blocks out, then raises `fault`."""
+
+    copies = 100
+    fault: Exception = MemoryError()
+
+    def copy_out(self, row: int, start: int, stop: int, out=None) -> np.ndarray:
+        if self.copies == 0:
+            raise self.fault
+        self.copies -= 1
+        return super().copy_out(row, start, stop, out)
+
+
+def test_without_memory_half_of_what_was_kept_goes_and_nobody_fails() -> None:
+    decoder = Failing(2, max_length=8 * BLOCK)
+    kept = PrefixCache(decoder, MANY)
+    old, new = prompt(4 * BLOCK), prompt(4 * BLOCK, first=9)
+    compute(decoder, kept, old)
+    decoder.copies = 2
+    compute(decoder, kept, new)
+    assert kept.bytes == 3 * BLOCK_BYTES
+    assert kept.load(1, np.append(old, [1, 2])) == BLOCK
+    assert kept.load(1, np.append(new, [1, 2])) == 2 * BLOCK
+    decoder.copies = 100
+    compute(decoder, kept, new)
+    assert kept.load(1, np.append(new, [1, 2])) == 4 * BLOCK
+
+
+def test_a_copy_that_fails_leaves_whole_blocks_within_the_bound() -> None:
+    decoder = Failing(2, max_length=8 * BLOCK)
+    decoder.copies, decoder.fault = 2, RuntimeError("the device is lost")
+    kept = PrefixCache(decoder, BLOCK_BYTES)
+    with pytest.raises(RuntimeError, match="the device is lost"):
+        compute(decoder, kept, prompt(3 * BLOCK))
+    assert kept.bytes == BLOCK_BYTES

@@ -42,11 +42,15 @@ def scheduler(*waiting: Generation, slots: int = 2, bound: int = 5) -> Scheduler
 
 
 def begun(policy: Scheduler, decoding: int = 0) -> Prefill:
-    found = policy.next_prefill(decoding)
+    found = policy.begin(decoding)
     assert found is not None
-    prefill, begins = found
-    assert begins
-    return prefill
+    return found
+
+
+def computed(policy: Scheduler) -> None:
+    """What is being computed is done."""
+    for prefill in policy.prefilling:
+        policy.prefilled(prefill)
 
 
 def test_first_come_first_served() -> None:
@@ -63,8 +67,25 @@ def test_a_prompt_is_computed_in_the_row_over_those_that_decode_and_stays_there(
     policy = scheduler(generation(1))
     prefill = begun(policy, decoding=1)
     assert prefill.row == 1
-    again = policy.next_prefill(decoding=0)  # the decoding row ended meanwhile
-    assert again == (prefill, False)
+    assert policy.prefilling == (prefill,)
+    assert prefill.row == 1  # though the decoding row may end meanwhile
+
+
+def test_another_prompt_begins_above_those_that_are_being_computed() -> None:
+    policy = scheduler(generation(1), generation(2), generation(3), slots=4)
+    first = begun(policy, decoding=1)
+    second = begun(policy, decoding=1)
+    assert (first.row, second.row) == (1, 2)
+    first.generation.started = 1
+    policy.prefilled(first)
+    assert begun(policy, decoding=1).row == 3  # the second one is still in row 2
+    assert policy.begin(decoding=1) is None
+
+
+def test_nobody_begins_above_the_last_row() -> None:
+    policy = scheduler(generation(1), generation(2), slots=2)
+    begun(policy, decoding=1)
+    assert policy.begin(decoding=0) is None  # row 1 is taken, whatever ended below it
 
 
 @pytest.mark.parametrize(
@@ -83,13 +104,34 @@ def test_a_prompt_is_cut_so_that_no_token_is_left_alone(
     prefill = begun(scheduler(generation(1, prompt=length)))
     found = []
     while prefill.done < length:
-        prefill.done = prefill.next_stop(budget)
+        prefill.done = prefill.next_stop(budget, aligned=False)
+        found.append(prefill.done)
+    assert found == stops
+
+
+@pytest.mark.parametrize(
+    ("length", "budget", "stops"),
+    [
+        (100, 200, [100]),
+        (100, 50, [32, 64, 100]),
+        (65, 32, [32, 64, 65]),
+        (130, 100, [96, 130]),
+        (40, 16, [16, 32, 40]),  # less than a block at a time: nothing to align
+    ],
+)
+def test_a_graph_that_sums_in_blocks_is_given_whole_blocks(
+    length: int, budget: int, stops: list[int]
+) -> None:
+    prefill = begun(scheduler(generation(1, prompt=length)))
+    found = []
+    while prefill.done < length:
+        prefill.done = prefill.next_stop(budget, aligned=True)
         found.append(prefill.done)
     assert found == stops
 
 
 def test_nobody_begins_while_every_row_decodes() -> None:
-    assert scheduler(generation(1)).next_prefill(decoding=2) is None
+    assert scheduler(generation(1)).begin(decoding=2) is None
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
@@ -104,12 +146,12 @@ def test_candidates_of_a_computed_prompt_go_before_everyone_who_waits() -> None:
     policy = scheduler(group, other)
     begun(policy)
     group.started = 1
-    policy.prefilled()
+    computed(policy)
     assert policy.next_fork(decoding=1) is group
     group.started = 2
     policy.forked()
     assert policy.next_fork(decoding=2) is None  # no row is free
-    assert policy.next_prefill(decoding=1) is None  # and nobody overtakes
+    assert policy.begin(decoding=1) is None  # and nobody overtakes
     assert policy.next_fork(decoding=1) is group
     group.started = 3
     policy.forked()
@@ -121,7 +163,7 @@ def test_an_interactive_request_overtakes_the_candidates_of_a_batch_one() -> Non
     policy = scheduler(group)
     begun(policy)
     group.started = 1
-    policy.prefilled()
+    computed(policy)
     urgent = generation(2)
     policy.add(urgent, retry_after_s=1.0)
     assert policy.next_fork(decoding=1) is None
@@ -153,7 +195,7 @@ def test_who_gave_way_comes_back_when_nobody_urgent_waits() -> None:
     assert policy.next_back(decoding=1) is None
     begun(policy).generation.started = 1
     assert policy.next_back(decoding=1) is None  # that row is being prefilled
-    policy.prefilled()
+    computed(policy)
     assert policy.next_back(decoding=1) is kept
     assert policy.idle
 
@@ -176,7 +218,7 @@ def test_a_removed_request_is_nowhere(stage: str) -> None:
         begun(policy)
     if stage in ("forking", "suspended"):
         one.started = 1
-        policy.prefilled()
+        computed(policy)
     gone = []
     if stage == "suspended":
         gone = [Suspended(occupant(one), kv=None)]

@@ -130,7 +130,7 @@ def test_a_failing_drafter_ends_its_own_request_only() -> None:
     driver = Driver(FakeDecoder(2), speculate=4, drafter=FailingDrafter())
     for ticket in range(2):
         driver.engine.submit(ticket, prepared((ticket, 8), max_tokens=5))
-    driver.step()
+    driver.step(2)
     assert set(driver.errors) == {0}
     assert isinstance(driver.errors[0], EngineFailure)
 

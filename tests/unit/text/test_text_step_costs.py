@@ -20,8 +20,8 @@ def test_prompts_take_no_longer_than_their_share_of_a_decode_run() -> None:
 
 def test_where_more_wait_than_run_prompts_get_more() -> None:
     costs = measured(decode_s=0.05, prompt_tokens_per_s=2000)
-    assert costs.budget(8, waiting=8, chunk=128) == 112
-    assert costs.budget(8, waiting=16, chunk=128) == 240
+    assert costs.budget(8, waiting=1, chunk=128) == 112
+    assert costs.budget(8, waiting=2, chunk=128) == 240
     assert costs.budget(8, waiting=1000, chunk=128) == MOST_CHUNKS * 128
 
 
@@ -32,6 +32,14 @@ def test_alone_prompts_get_the_whole_step() -> None:
 def test_budgets_are_neither_tiny_nor_over_the_bound() -> None:
     assert measured(0.001, 100).budget(8, waiting=1, chunk=128) == SMALLEST_CHUNK
     assert measured(10.0, 1000).budget(8, waiting=1, chunk=128) == MOST_CHUNKS * 128
+
+
+def test_what_a_run_costs_whatever_its_length_is_not_taken_for_its_tokens() -> None:
+    costs = StepCosts()
+    costs.decoded(8, 0.04)
+    for tokens in (64, 512, 128, 256):
+        costs.prefilled(tokens, 0.015 + tokens / 1000)
+    assert costs.budget(8, waiting=2, chunk=128) == 80  # 0.1 s, of which 0.015 whatever is read
 
 
 def test_where_nothing_was_measured_a_step_has_one_run() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bestiary.errors import BestiaryError
 from bestiary.schemas.text import Priority, Sampling, TextChunk
 from deployments.kernels.decoder_names import Graph
+from deployments.kernels.prompt_session import PromptPart
 from deployments.text.engine import Engine, EngineOptions
 from deployments.text.prepared import PreparedRequest
 from deployments.text.speculation import Drafter
@@ -35,10 +36,36 @@ class FakeDecoder:
         self.broken: set[tuple[int, ...]] = set()
         self.failing: set[tuple[int, ...]] = set()
         self.runs: list[tuple[int, int, int]] = []  # first row, rows, tokens
+        self.together = False  # whether it reads several prompts at once
+        self.reads: list[int] = []  # how many prompts each call of `read` had
         self.open = threading.Event()  # a run waits while this is not set
         self.open.set()
         self._kv = np.full((slots, max_length), EMPTY, np.int64)
         self._logits = np.zeros((slots, vocabulary), np.float32)
+
+    @property
+    def reads_together(self) -> bool:
+        return self.together
+
+    def read(
+        self, parts: Sequence[PromptPart], *, every: bool = False, adapter: int = 0
+    ) -> NDArray[np.float32]:
+        assert parts, "nothing to read"
+        assert len({part.row for part in parts}) == len(parts), "two parts of one row"
+        assert len(parts) == 1 or (self.together and not every and not adapter)
+        adapters = np.array([adapter], np.int64) if adapter else None
+        found = [
+            self.run(
+                part.row,
+                part.token_ids[np.newaxis],
+                np.array([part.past], np.int32),
+                every=every,
+                adapters=adapters,
+            ).copy()
+            for part in parts
+        ]
+        self.reads.append(len(parts))
+        return np.concatenate(found)
 
     def run(
         self,
@@ -94,8 +121,14 @@ class FakeDecoder:
         self._kv[target] = EMPTY
         self._kv[target, :length] = self._kv[source, :length]
 
-    def copy_out(self, row: int, start: int, stop: int) -> NDArray[np.generic]:
-        return self._kv[row, start:stop].reshape(1, 1, -1, 1).copy()
+    def copy_out(
+        self, row: int, start: int, stop: int, out: NDArray[np.generic] | None = None
+    ) -> NDArray[np.generic]:
+        tokens = self._kv[row, start:stop].reshape(1, 1, -1, 1)
+        if out is None:
+            return tokens.copy()
+        out[...] = tokens
+        return out
 
     def copy_in(self, row: int, start: int, tokens: NDArray[np.generic]) -> None:
         stop = start + tokens.shape[2]

@@ -1,0 +1,85 @@
+"""OpenVINO as an execution provider: a plugin of ONNX Runtime that multiplies in bfloat16 on CPUs.
+
+ONNX Runtime's own CPU kernels have no bfloat16, and their attention computes what
+causality masks; OpenVINO's use AMX and AVX512-BF16 and do not. It takes a graph whole or
+not at all here: a graph that was split between both would copy at every border.
+https://onnxruntime.ai/docs/execution-providers/plugin-ep-libraries/usage.html
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+
+from bestiary.errors import KernelError
+from deployments.kernels.sessions import LOG_ERRORS_ONLY, cpu_flags
+
+OPENVINO = "OpenVINOExecutionProvider"
+PACKAGE = "onnxruntime_ep_openvino"
+BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")  # of /proc/cpuinfo
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoProbe:
+    """How the machine is asked; tests ask another one."""
+
+    flags: Callable[[], frozenset[str]]  # of the CPU
+    installed: Callable[[], bool]  # the plugin's package
+
+
+def machine_openvino_probe() -> OpenVinoProbe:
+    """Asks this machine."""
+    return OpenVinoProbe(cpu_flags, lambda: importlib.util.find_spec(PACKAGE) is not None)
+
+
+def why_no_bfloat16(probe: OpenVinoProbe) -> str:
+    """Why this machine's CPU does not multiply in bfloat16, for people; nothing where it does."""
+    if not probe.flags() & set(BFLOAT16_FLAGS):
+        return f"the CPU has none of {', '.join(BFLOAT16_FLAGS)}"
+    if not probe.installed():
+        return "onnxruntime-ep-openvino is not installed (there are wheels for Linux on x86_64)"
+    return ""
+
+
+def open_on_openvino(graph: Path, threads: int) -> ort.InferenceSession:
+    """Opens a graph with products in bfloat16. `threads` 0: as many as OpenVINO sees fit.
+
+    Raises KernelError where the graph does not load, or not all of it runs there.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = LOG_ERRORS_ONLY
+    # ONNX Runtime would fold the casts of half weights into float32 ones before OpenVINO sees them.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        # Other replicas are on this machine too: their threads would be pinned to the same cores.
+        "ENABLE_CPU_PINNING": "NO",
+    }
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = str(threads)
+    try:
+        options.add_provider_for_devices(
+            _cpu_devices(), {"load_config": json.dumps({"CPU": settings})}
+        )
+        return ort.InferenceSession(graph, options)
+    except Exception as error:  # ORT's own errors share no other base
+        raise KernelError(f"OpenVINO cannot load {graph}: {error}") from error
+
+
+@functools.cache
+def _cpu_devices() -> list[ort.OrtEpDevice]:
+    """Registers the plugin with ONNX Runtime, once for the process."""
+    import onnxruntime_ep_openvino as plugin
+
+    ort.register_execution_provider_library(PACKAGE, plugin.get_library_path())
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == OPENVINO]
+    return [device for device in devices if device.ep_metadata.get("ov_device") == "CPU"]
