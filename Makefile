@@ -20,7 +20,7 @@ $(STAMPS)/installed: pyproject.toml clients/python/pyproject.toml
 
 $(STAMPS)/for-tests: $(STAMPS)/installed
 	@echo "== installing what checks and tests need"
-	@$(PIP) install --quiet -e '.[check,test,s3]' -e clients/python
+	@$(PIP) install --quiet -e '.[check,test,s3,zoo]' -e clients/python
 	@touch $@
 
 setup: $(STAMPS)/installed ## venv in .venv, pinned install, weights

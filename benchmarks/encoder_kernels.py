@@ -25,8 +25,11 @@ from bestiary.profile.models import EncoderEngine as EngineOptions
 from bestiary.progress import Silent
 from bestiary.settings import Settings
 from deployments.encoder.engine import EncoderEngine
+from deployments.encoder.heads import TextOutput
 from deployments.encoder.tokenization import load_tokenizer
 from deployments.kernels.encoder import open_encoder
+from deployments.kernels.encoder_names import Output
+from deployments.kernels.encoder_session import EncoderText
 
 BATCHES = (1, 32)
 SUBJECTS = ("A man", "The stock market", "Her youngest sister", "An old lighthouse keeper")
@@ -62,8 +65,9 @@ def torch_embed(model: InstalledModel) -> Embed:
 
 def our_embed(model: InstalledModel, precision: str) -> Embed:
     options = EngineOptions.model_validate({"precision": precision})
-    session = open_encoder(model, options, 0, Settings().home, Silent())
-    return EncoderEngine(session, options.max_batch_tokens).embed
+    encoder = open_encoder(model, options, 0, Settings().home, Silent())
+    engine, head = EncoderEngine(encoder, options.max_batch_tokens), TextOutput(Output.MEAN)
+    return lambda inputs: np.stack(engine.run(head, [EncoderText(ids) for ids in inputs]))
 
 
 def sentences_per_second(embed: Embed, inputs: Sequence[Ids], batch: int) -> float:
@@ -85,6 +89,8 @@ def main() -> None:
         "torch fp32": torch_embed(model),
         "fp32": our_embed(model, "fp32"),
         "int8": our_embed(model, "int8"),
+        "w8a16": our_embed(model, "w8a16"),
+        "w8row": our_embed(model, "w8row"),
     }
     reference = engines["torch fp32"](inputs)
     best: dict[tuple[str, int], float] = {}

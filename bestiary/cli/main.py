@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from bestiary.cli import deploy, doctor, keys, models, talk, up
+from bestiary.cli import deploy, doctor, keys, models, status, talk, up, zoo
 from bestiary.cli.context import Context
 from bestiary.cli.screen import errors
 from bestiary.errors import BestiaryError
@@ -27,7 +27,7 @@ app = typer.Typer(
 app.command("setup", rich_help_panel="Platform")(up.setup)
 app.command("up", rich_help_panel="Platform")(up.up)
 app.command("down", rich_help_panel="Platform")(up.down)
-app.command("status", rich_help_panel="Platform")(up.status)
+app.command("status", rich_help_panel="Platform")(status.status)
 app.command("doctor", rich_help_panel="Platform")(doctor.doctor)
 app.command("supervise", hidden=True)(up.supervise)
 app.command("chat", rich_help_panel="Use it")(talk.chat)
@@ -36,6 +36,7 @@ app.command("embed", rich_help_panel="Use it")(talk.embed)
 app.add_typer(models.app, name="models", rich_help_panel="Manage it")
 app.add_typer(keys.app, name="keys", rich_help_panel="Manage it")
 app.add_typer(deploy.app, name="deploy", rich_help_panel="Manage it")
+app.add_typer(zoo.app, name="zoo", rich_help_panel="Manage it")
 
 
 @app.callback()

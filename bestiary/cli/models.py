@@ -11,10 +11,10 @@ from rich.table import Table
 
 from bestiary.cli.certificates import certificate_table
 from bestiary.cli.context import Context
+from bestiary.cli.encoder_certificates import encoder_certificate_table
 from bestiary.cli.screen import ScreenProgress, console
 from bestiary.cli.up import reload_running
 from bestiary.garden import Family, InstalledModel, ModelCard
-from bestiary.garden.certificate import CertifiedBuild
 from bestiary.profile.bindings import bind_tier, unbind_card, unbind_tier
 from bestiary.profile.load import load_profile
 from bestiary.schemas.routing import Tier
@@ -140,15 +140,24 @@ def verify(context: typer.Context, card: Annotated[str, typer.Argument()]) -> No
 
 def _show_builds(ctx: Context, model: InstalledModel) -> None:
     """A table of the parity certificates; one for each build that exists."""
-    if model.card.family is not Family.TEXT:
-        return
-    # By name, as the profile names families: `bestiary` imports no deployment.
-    module = importlib.import_module("deployments.kernels.certificate_file")
-    builds: tuple[CertifiedBuild, ...] = module.decoder_builds(ctx.settings.home, model.revision)
-    if not builds:
+    table = _certificates(ctx, model)
+    if table is not None and not table.rows:
         console.print(f"[bold]{'builds':>16}[/bold]  none yet: bestiary setup makes them")
-        return
-    console.print(certificate_table(builds))
+    elif table is not None:
+        console.print(table)
+
+
+def _certificates(ctx: Context, model: InstalledModel) -> Table | None:
+    """None for a family whose builds have none."""
+    # By name, as the profile names families: `bestiary` imports no deployment.
+    home, revision = ctx.settings.home, model.revision
+    if model.card.family is Family.TEXT:
+        module = importlib.import_module("deployments.kernels.certificate_file")
+        return certificate_table(module.decoder_builds(home, revision))
+    if model.card.family is Family.ENCODER:
+        module = importlib.import_module("deployments.kernels.encoder_certificate_file")
+        return encoder_certificate_table(module.encoder_builds(home, revision))
+    return None
 
 
 def _bind(ctx: Context, card: str, tier: Tier) -> None:

@@ -1,4 +1,4 @@
-"""`bestiary up`, `down`, `status`, `setup`: the platform of this machine."""
+"""`bestiary up`, `down`, `setup`: the platform of this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from typing import Annotated
 
 import psutil
 import typer
-from rich.table import Table
 
 from bestiary.cli.context import Context, prepare
 from bestiary.cli.platform import processes
 from bestiary.cli.platform.instance import Instance
-from bestiary.cli.platform.readiness import probe
 from bestiary.cli.platform.record import (
     Phase,
     PlatformRecord,
@@ -102,34 +100,6 @@ def down(context: typer.Context) -> None:
     processes.end(left, grace_s=4)
     remove_record(instance)
     console.print("stopped" if record or left else "nothing was running")
-
-
-def status(context: typer.Context) -> None:
-    """Show whether the platform runs, and the state of every model."""
-    instance = context.obj.instance
-    record = read_record(instance)
-    if record is None:
-        console.print(f"not running (home {instance.settings.home})")
-        raise typer.Exit(1)
-    alive = "" if record.supervised else " (its supervisor is gone: run `bestiary up`)"
-    console.print(f"[bold]{record.phase}[/bold] at {record.url}{alive}")
-    if record.reason:
-        console.print(f"  reason: {record.reason}")
-    if record.restarts:
-        console.print(f"  restarts: {record.restarts}")
-    state = probe(record.url)
-    if state.alive:
-        console.print(_deployments_table(state.detail))
-    raise typer.Exit(0 if state.ready else 1)
-
-
-def _deployments_table(detail: str) -> Table:
-    table = Table("deployment", "state", "replicas", "running", "waiting", box=None)
-    for name, row in json.loads(detail).get("deployments", {}).items():
-        load = row.get("load") or {}
-        cells = (row.get("state"), row.get("replicas"), load.get("running"), load.get("waiting"))
-        table.add_row(name, *("" if cell is None else str(cell) for cell in cells))
-    return table
 
 
 def _already_runs(ctx: Context) -> bool:

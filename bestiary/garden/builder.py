@@ -10,22 +10,30 @@ from pathlib import Path
 from bestiary.errors import GardenError
 from bestiary.garden.card import ModelCard, Source, WeightsFormat
 from bestiary.garden.checksum import check_sha256, sha256_of, sha256_of_files
-from bestiary.garden.disk import full_disk_explained, require_space
+from bestiary.garden.delta import Delta
+from bestiary.garden.disk import MEGABYTE, full_disk_explained, require_space
 from bestiary.garden.hf_folder import HfFolder
-from bestiary.garden.installed import InstalledFile, Provenance, recipe_of
+from bestiary.garden.installed import InstalledFile, InstalledModel, Provenance, recipe_of
 from bestiary.garden.sources.source import Fetched
 from bestiary.progress import Progress
 
+_FLOATS_FOR_BYTES = 4  # how much larger float32 is than int8
 _WRITERS = ("bestiary", "gguf", "numpy", "tokenizers", "transformers")
 
 
 def build(
-    card: ModelCard, source: Source, fetched: Fetched, staged: Path, progress: Progress
+    card: ModelCard,
+    source: Source,
+    fetched: Fetched,
+    staged: Path,
+    progress: Progress,
+    base: InstalledModel | None = None,
 ) -> Provenance:
     """Fills the empty folder `staged` and says where everything came from.
 
-    Raises ChecksumMismatch where a fetched file is not what `source` says, GardenError
-    where the files are no servable model or the disk is full.
+    `base` is what a delta is composed with. Raises ChecksumMismatch where a fetched file is
+    not what `source` says, GardenError where the files are no servable model or the disk is
+    full.
     """
     with progress.step(f"checking {card.id}", len(fetched.names), "files") as task:
         source_files: dict[str, str] = {}
@@ -36,6 +44,10 @@ def build(
     gguf_types: dict[str, str] = {}
     if source.format is WeightsFormat.GGUF:
         gguf_types = _convert(fetched, staged, progress)
+    elif source.format is WeightsFormat.ONNX_INT8:
+        _convert_onnx(fetched, staged, progress)
+    elif base is not None:
+        _composed(Delta(fetched.folder, base.path), staged, progress)
     else:
         _take(fetched, staged)
     HfFolder(staged)  # raises where it is not whole
@@ -56,6 +68,7 @@ def build(
             for path, digest in digests.items()
         },
         gguf_types=gguf_types,
+        base_revision=base.revision if base is not None else None,
     )
 
 
@@ -71,6 +84,31 @@ def _convert(fetched: Fetched, staged: Path, progress: Progress) -> dict[str, st
     with full_disk_explained(staged, conversion.size, purpose):
         conversion.write(staged, progress)
     return conversion.gguf_types
+
+
+def _convert_onnx(fetched: Fetched, staged: Path, progress: Progress) -> None:
+    # Imported here: numpy's and onnx's half a second is a conversion's alone.
+    from bestiary.garden.onnx_t5 import FILES, convert_t5
+
+    if frozenset(fetched.names) != FILES:
+        named = ", ".join(sorted(FILES))
+        raise GardenError(f"name {named} under `files`, not {', '.join(fetched.names)}")
+    size = sum((fetched.folder / name).stat().st_size for name in fetched.names)
+    size *= _FLOATS_FOR_BYTES
+    require_space(staged, size, "the converted graphs")
+    with full_disk_explained(staged, size, "the converted graphs"):
+        convert_t5(fetched.folder, staged, progress)
+
+
+def _composed(delta: Delta, staged: Path, progress: Progress) -> None:
+    purpose = "the composed weights"
+    require_space(staged, delta.size, purpose)
+    with (
+        full_disk_explained(staged, delta.size, purpose),
+        progress.step("composing weights with their base", delta.size / MEGABYTE, "MB") as task,
+    ):
+        delta.compose(staged)
+        task.advance(delta.size / MEGABYTE)
 
 
 def _take(fetched: Fetched, staged: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from bestiary.garden.encoder_tolerance import DEFAULT_ENCODER_TOLERANCES, EncoderTolerance
+from bestiary.garden.tasks import Task
 from bestiary.garden.tolerance import DEFAULT_TOLERANCES, Precision, Tolerance
 from bestiary.schemas.base import Frozen
 
 CARD_ID = r"^[a-z0-9](?:[a-z0-9._:/-]{0,126}[a-z0-9])?$"
 SHA256 = r"^[0-9a-f]{64}$"
+LanguagePair = Annotated[str, Field(pattern=r"^[a-z]{2}-[a-z]{2}$")]  # source-target, ISO 639-1
 
 
 class Family(StrEnum):
@@ -19,11 +22,14 @@ class Family(StrEnum):
 
     TEXT = "text"
     ENCODER = "encoder"
+    SEQ2SEQ = "seq2seq"
 
 
 class WeightsFormat(StrEnum):
     GGUF = "gguf"  # one file; converted once to safetensors
     SAFETENSORS = "safetensors"  # a folder as Hugging Face lays it out
+    DELTA = "delta"  # heads and low-rank changes over the installed `base`, see `delta.py`
+    ONNX_INT8 = "onnx-int8"  # a T5 as two quantised graphs; converted once to safetensors
 
 
 class Source(Frozen):
@@ -38,6 +44,13 @@ class Source(Frozen):
     archive_sha256: Annotated[str, Field(pattern=SHA256)] | None = None  # of the whole wheel
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}  # path under the url -> sha256
     size_mb: Annotated[float, Field(gt=0)] | None = None  # what has to be downloaded
+    base: Annotated[str, Field(pattern=CARD_ID)] | None = None  # delta: the card that it is over
+
+    @model_validator(mode="after")
+    def _base_of_a_delta(self) -> Source:
+        if (self.base is not None) != (self.format is WeightsFormat.DELTA):
+            raise ValueError("a source of format 'delta' names its `base`, and no other does")
+        return self
 
     @field_validator("files")
     @classmethod
@@ -64,21 +77,28 @@ class ModelCard(Frozen):
     title: str
     description: str = ""
     tiers: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()  # none: what its architecture can do, see `tasks.py`
     parameters: Annotated[int, Field(gt=0)]
     instruct: bool = False  # text: has a chat template and was tuned to follow it
     tool_format: str | None = None  # text: how it writes tool calls; None: see its template
     context_length: Annotated[int, Field(gt=0)]  # tokens
     dimensions: Annotated[int, Field(gt=0)] | None = None  # encoder: width of an embedding
+    languages: tuple[LanguagePair, ...] = ()  # seq2seq: what it translates
     license: str  # SPDX id, or the terms' name
     provenance: str  # who trained it, who packed it
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     sampling: SamplingDefaults = SamplingDefaults()
     tolerance: dict[Precision, Tolerance] = {}  # text: over the defaults, see `tolerance.py`
+    encoder_tolerance: dict[str, EncoderTolerance] = {}  # by precision, over the defaults
 
     def tolerance_of(self, precision: str) -> Tolerance | None:
         """None for a lossy precision that this card does not allow."""
         own = {str(name): tolerance for name, tolerance in self.tolerance.items()}
         return own.get(precision) or DEFAULT_TOLERANCES.get(precision)
+
+    def encoder_tolerance_of(self, precision: str) -> EncoderTolerance | None:
+        """None for a precision that nobody has set a bound for."""
+        return self.encoder_tolerance.get(precision) or DEFAULT_ENCODER_TOLERANCES.get(precision)
 
 
 class CardRequirement(Frozen):

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 from bestiary.garden.card import Source, WeightsFormat
 
-# .txt: vocabularies and merges; .model: SentencePiece, a protobuf; .jinja: chat templates.
-SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
+# .txt: vocabularies and merges; .model, .spm: SentencePiece, a protobuf; .jinja: chat templates.
+SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".spm", ".jinja")
 PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".tar")
 
 

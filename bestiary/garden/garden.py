@@ -152,13 +152,14 @@ class Garden:
         raise _not_installed(card, tuple(tried))
 
     def _install_from(self, card: ModelCard, source: Source, progress: Progress) -> InstalledModel:
+        base = self.install(source.base, progress) if source.base else None
         size = int((source.size_mb or 0) * MEGABYTE)
         purpose = f"the weights of {card.id}"
         require_space(self._home, size, purpose)
         with full_disk_explained(self._home, size, purpose), self._store.staging(card.id) as staged:
             partial = self._store.partial(card.id, recipe_of(source))
             fetched = self._sources.source_for(source).fetch(source, partial, progress)
-            provenance = build(card, source, fetched, staged, progress)
+            provenance = build(card, source, fetched, staged, progress, base)
             return self._store.publish(card, staged, provenance)
 
 

@@ -19,7 +19,14 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _MAX_HEADER = 100_000_000  # bytes, the format's own limit
 _TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
 _ENCODER_TYPES = ("bert", "distilbert", "mpnet", "roberta", "xlm-roberta")
-_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx")
+_SEQ2SEQ_CLASSES = (
+    "T5ForConditionalGeneration",
+    "BartForConditionalGeneration",
+    "MarianMTModel",
+    "RecurrentSeq2Seq",
+)
+_MARIAN_TOKENIZER = ("source.spm", "target.spm", "vocab.json")
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_position")
 
 
 class HfFolder:
@@ -27,7 +34,7 @@ class HfFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in (_CONFIG, _TOKENIZER):
+        for name in (_CONFIG, *_tokenizer_files(path)):
             if not (path / name).is_file():
                 raise GardenError(f"{path} has no {name}; save the model with save_pretrained")
         self._config = _json(path / _CONFIG)
@@ -47,9 +54,12 @@ class HfFolder:
             return Family.TEXT
         if kind in _ENCODER_TYPES:
             return Family.ENCODER
+        if self.architecture in _SEQ2SEQ_CLASSES:
+            return Family.SEQ2SEQ
         raise GardenError(
             f"{self.path}: {self.architecture} ({kind}) belongs to no family; text: classes "
-            f"*{', *'.join(_TEXT_CLASSES)}; encoder: types {', '.join(_ENCODER_TYPES)}"
+            f"*{', *'.join(_TEXT_CLASSES)}; encoder: types {', '.join(_ENCODER_TYPES)}; "
+            f"seq2seq: {', '.join(_SEQ2SEQ_CLASSES)}"
         )
 
     @property
@@ -95,6 +105,12 @@ class HfFolder:
         if Path(name).name != name or not (self.path / name).is_file():
             raise GardenError(f"{self.path} lacks the shard {name!r} that {_INDEX} names")
         return self.path / name
+
+
+def _tokenizer_files(path: Path) -> tuple[str, ...]:
+    """Marian's, where the folder has them in place of the usual one."""
+    marian = not (path / _TOKENIZER).is_file() and (path / _MARIAN_TOKENIZER[0]).is_file()
+    return _MARIAN_TOKENIZER if marian else (_TOKENIZER,)
 
 
 def _parameters(path: Path) -> int:

@@ -40,6 +40,7 @@ class Provenance(Frozen):
     source_files: dict[str, Sha256]  # as they were fetched
     files: dict[str, InstalledFile]  # as they are installed, this file apart
     gguf_types: dict[str, str]  # installed tensor -> the GGUF type it was stored in; else empty
+    base_revision: str | None = None  # of the installed model that a delta was composed with
 
     @property
     def revision(self) -> str:
@@ -80,5 +81,7 @@ def revision_of(files: Mapping[str, str]) -> str:
 
 def recipe_of(source: Source) -> str:
     """What decides an installed folder's content: an install of another recipe is stale."""
-    made_from = source.model_dump(mode="json", exclude={"size_mb"}) | {"layout": LAYOUT}
+    # `base` only where there is one: it is younger than folders that are installed.
+    left_out = {"size_mb"} | ({"base"} if source.base is None else set())
+    made_from = source.model_dump(mode="json", exclude=left_out) | {"layout": LAYOUT}
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -21,6 +21,7 @@ from bestiary.profile.models import (
     Queue,
     Resources,
     Scaling,
+    Seq2SeqEngine,
     TextEngine,
 )
 from bestiary.schemas.base import Frozen
@@ -30,6 +31,7 @@ GATEWAY_IMPORT_PATH = "services.gateway.app:build"
 FAMILY_IMPORT_PATHS = {
     Family.TEXT: "deployments.text.app:build",
     Family.ENCODER: "deployments.encoder.app:build",
+    Family.SEQ2SEQ: "deployments.seq2seq.app:build",
 }
 
 
@@ -55,6 +57,7 @@ class ReplicaArgs(Frozen):
     queue: Queue
     text: TextEngine | None = None
     encoder: EncoderEngine | None = None
+    seq2seq: Seq2SeqEngine | None = None
 
 
 class ServedModel(Frozen):
@@ -122,6 +125,7 @@ def _model_application(name: str, deployment: Deployment, card: ModelCard) -> Ap
         queue=deployment.queue,
         text=deployment.text,
         encoder=deployment.encoder,
+        seq2seq=deployment.seq2seq,
     )
     return ApplicationSpec(
         name=name,

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bestiary.garden.card import CardRequirement as CardRequirement
 from bestiary.garden.card import Family
+from bestiary.garden.tolerance import DecodePrecision as DecodePrecision
 from bestiary.garden.tolerance import Precision as Precision
 from bestiary.schemas.base import Frozen
 from bestiary.schemas.routing import Tier
@@ -19,7 +20,8 @@ from bestiary.schemas.routing import Tier
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
 
 
-EncoderPrecision = Literal["fp32", "fp16", "int8"]
+EncoderPrecision = Literal["fp32", "fp16", "int8", "w8a16", "w8row"]
+Seq2SeqPrecision = Literal["fp32", "int8", "w8a16", "w8row"]
 
 
 class UnknownReference(ValueError):
@@ -88,14 +90,18 @@ class TextEngine(Frozen):
     """How a text model runs."""
 
     precision: Annotated[
-        Precision | Literal["auto"],
+        DecodePrecision | Literal["auto"],
         Field(description="auto: the fastest that loses next to nothing on the machine at hand"),
     ] = "auto"
     prefill_precision: Annotated[
-        Precision | None, Field(description="of a second graph that reads prompts; None: the same")
-    ] = None
+        Precision | Literal["auto"] | None,
+        Field(
+            description="of a second graph that reads prompts; None: none; auto: bf16mix where "
+            "the CPU multiplies in bfloat16 and precision is not fp32"
+        ),
+    ] = "auto"
     draft_precision: Annotated[
-        Precision | None,
+        DecodePrecision | None,
         Field(description="of a graph that guesses tokens for this one to check; None: no such"),
     ] = None
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
@@ -121,8 +127,26 @@ class TextEngine(Frozen):
 class EncoderEngine(Frozen):
     """How an encoder runs."""
 
-    precision: EncoderPrecision = "fp32"
+    precision: Annotated[
+        EncoderPrecision | Literal["auto"],
+        Field(description="auto: the fastest that loses next to nothing on the machine at hand"),
+    ] = "fp32"
     max_batch_tokens: Annotated[int, Field(ge=64, description="padded tokens per run")] = 8192
+    max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
+
+
+class Seq2SeqEngine(Frozen):
+    """How an encoder-decoder runs."""
+
+    precision: Seq2SeqPrecision = "fp32"
+    slots: Annotated[
+        int, Field(ge=1, le=512, description="rows in one decoding step: inputs times beams")
+    ] = 32
+    max_source_tokens: Annotated[int, Field(ge=8, description="tokens per input")] = 1024
+    max_target_tokens: Annotated[int, Field(ge=8, description="tokens per output")] = 512
+    max_batch_tokens: Annotated[
+        int, Field(ge=64, description="padded source tokens per run of the encoder")
+    ] = 8192
     max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
 
 
@@ -132,19 +156,28 @@ class Deployment(Frozen):
     card: str | InstalledCard
     text: TextEngine | None = None
     encoder: EncoderEngine | None = None
+    seq2seq: Seq2SeqEngine | None = None
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
 
     @model_validator(mode="after")
     def _one_family(self) -> Deployment:
-        if (self.text is None) == (self.encoder is None):
-            raise ValueError("give exactly one of text and encoder")
+        if len(self._families()) != 1:
+            raise ValueError("give exactly one of text, encoder and seq2seq")
         return self
 
     @property
     def family(self) -> Family:
-        return Family.TEXT if self.text is not None else Family.ENCODER
+        return self._families()[0]
+
+    def _families(self) -> list[Family]:
+        engines = {
+            Family.TEXT: self.text,
+            Family.ENCODER: self.encoder,
+            Family.SEQ2SEQ: self.seq2seq,
+        }
+        return [family for family, engine in engines.items() if engine is not None]
 
 
 class Price(Frozen):

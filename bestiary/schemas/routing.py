@@ -30,10 +30,17 @@ class RouteReason(StrEnum):
 
 
 class RouteRequest(Frozen):
-    """`model` is a tier, `auto`, an alias or a card id. `strict` forbids fallback and spillover."""
+    """`model` is a tier, `auto`, an alias or a card id. `strict` forbids fallback and spillover.
+
+    With a `task`, `auto` is the first model of the profile that can do it, and any other
+    model is refused that cannot; of translators the first that has the languages.
+    """
 
     model: str
-    family: str  # "text" or "encoder"
+    family: str  # of `garden.card.Family`
+    task: str | None = None  # of `garden.tasks.Task`; None: what all of the family can
+    source_language: str | None = None  # ISO 639-1; None: any
+    target_language: str | None = None
     strict: bool = False
     prompt_size: int = 0  # characters; `auto` weighs it
 

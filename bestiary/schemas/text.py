@@ -237,10 +237,11 @@ class TextChunk:
 
 
 class CountTokensRequest(Frozen):
-    """Exactly one of `messages` and `text`."""
+    """Exactly one of `messages` and `text`; `tool_use` with messages, as `TextRequest` has it."""
 
     messages: tuple[ChatMessage, ...] | None = None
     text: str | None = None
+    tool_use: ToolUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

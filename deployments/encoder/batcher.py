@@ -1,7 +1,8 @@
-"""Many requests on one engine: gathers, runs in a thread, hands each its own vectors.
+"""Many requests on one engine: gathers, runs in a thread, hands each its own answers.
 
-Every turn takes inputs from the waiting requests in rotation, up to one batch of tokens,
-so that a request with thousands of inputs does not hold up one with a single input.
+A turn is for one head; heads take turns. It takes inputs from the waiting requests of its
+head in rotation, up to one batch of tokens, so that a request with thousands of inputs does
+not hold up one with a single input.
 Knows neither text nor Ray. All methods run on one event loop.
 """
 
@@ -12,15 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, cast
 
 from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.replica import ReplicaLoad
+from deployments.encoder.heads import Head
+from deployments.kernels.encoder_session import EncoderText
 
-Embed = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
+Answer = TypeVar("Answer")
+Run = Callable[[Head[object], Sequence[EncoderText]], Sequence[object]]
 
 SPEED_MEMORY = 0.8  # share of the old estimate that a new measurement of speed leaves
 GUESSED_TOKENS_PER_S = 2000.0  # until something was measured
@@ -35,23 +37,24 @@ class BatcherLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """Vectors [inputs, width]; `queue_s` + `run_s` is the time since arrival."""
+class Answered(Generic[Answer]):
+    """One answer for each input; `queue_s` + `run_s` is the time since arrival."""
 
-    vectors: NDArray[np.float32]
+    answers: Sequence[Answer]
     queue_s: float
     run_s: float
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    inputs: Sequence[Sequence[int]]
-    answer: asyncio.Future[Embedded]
+    head: Head[object]
+    inputs: Sequence[EncoderText]
+    answer: asyncio.Future[Answered[object]]
     arrived: float
     waiting: deque[int]  # positions, longest input first
     waiting_tokens: int
     running: int = 0  # inputs in the turn that is under way
-    vectors: NDArray[np.float32] | None = None  # filled turn by turn
+    answers: dict[int, object] = field(default_factory=dict)  # by position, turn by turn
     run_s: float = 0.0
 
 
@@ -64,14 +67,16 @@ class _Taken:
 class Batcher:
     """`start` before use, `stop` after. `executor` should have one thread."""
 
-    def __init__(self, embed: Embed, limits: BatcherLimits, executor: Executor) -> None:
-        self._embed = embed
+    def __init__(self, run: Run, limits: BatcherLimits, executor: Executor) -> None:
+        self._run_engine = run
         self._limits = limits
         self._executor = executor
         self._requests: deque[_Request] = deque()
         self._arrival = asyncio.Event()
         self._tokens_per_s = GUESSED_TOKENS_PER_S
         self._turns: asyncio.Task[None] | None = None
+        self._turn = 0
+        self._last_turn_of: dict[Head[object], int] = {}
 
     def start(self) -> None:
         """Needs a running event loop; starting twice is starting once."""
@@ -92,9 +97,9 @@ class Batcher:
         """Whether turns are being taken, or have not been asked for yet."""
         return self._turns is None or not self._turns.done()
 
-    async def embed(
-        self, inputs: Sequence[Sequence[int]], deadline_s: float | None = None
-    ) -> Embedded:
+    async def run(
+        self, head: Head[Answer], inputs: Sequence[EncoderText], deadline_s: float | None = None
+    ) -> Answered[Answer]:
         """Raises Overloaded, DeadlineExceeded and EngineFailure. Cancelling withdraws it."""
         if len(self._requests) >= self._limits.max_requests:
             raise Overloaded(
@@ -102,17 +107,19 @@ class Batcher:
                 max(SHORTEST_RETRY_S, self._expected_wait_s()),
             )
         request = _Request(
+            head=head,
             inputs=inputs,
             answer=asyncio.get_running_loop().create_future(),
             arrived=time.perf_counter(),
-            waiting=deque(sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))),
-            waiting_tokens=sum(map(len, inputs)),
+            waiting=deque(sorted(range(len(inputs)), key=lambda i: -len(inputs[i].ids))),
+            waiting_tokens=_tokens_of(inputs),
         )
         self._requests.append(request)
         self._arrival.set()
         try:
             async with asyncio.timeout(deadline_s):
-                return await request.answer
+                # The engine gave what the request's own head answers.
+                return cast("Answered[Answer]", await request.answer)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {deadline_s} s") from error
         finally:
@@ -150,14 +157,15 @@ class Batcher:
                 return
 
     def _take(self) -> list[_Taken]:
-        """One input of each waiting request in turn, until a batch is full."""
+        """One input of each waiting request of a head in turn, until a batch is full."""
         taken: list[_Taken] = []
         room = self._limits.max_batch_tokens
-        rotation = deque(request for request in self._requests if request.waiting)
+        head = self._next_head()
+        rotation = deque(one for one in self._requests if one.waiting and one.head == head)
         while rotation:
             request = rotation.popleft()
             position = request.waiting[0]
-            tokens = len(request.inputs[position])
+            tokens = len(request.inputs[position].ids)
             if taken and tokens > room:
                 break
             room -= tokens
@@ -169,25 +177,34 @@ class Batcher:
                 rotation.append(request)
         return taken
 
+    def _next_head(self) -> Head[object] | None:
+        """Of those that are waited for, the one whose last turn is the longest ago."""
+        waiting = dict.fromkeys(request.head for request in self._requests if request.waiting)
+        head = min(waiting, key=lambda one: self._last_turn_of.get(one, 0), default=None)
+        if head is not None:
+            self._turn += 1
+            self._last_turn_of[head] = self._turn
+        return head
+
     async def _run(self, taken: list[_Taken]) -> None:
         inputs = [one.request.inputs[one.position] for one in taken]
         requests = dict.fromkeys(one.request for one in taken)
         started = time.perf_counter()
         try:
-            vectors = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._embed, inputs
+            answers = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._run_engine, taken[0].request.head, inputs
             )
         except Exception as error:  # noqa: BLE001 - a broken run fails its own requests only
             for request in requests:
                 _fail(request, EngineFailure(f"the encoder failed: {error}"))
             return
         took = time.perf_counter() - started
-        self._measured(sum(map(len, inputs)), took)
+        self._measured(_tokens_of(inputs), took)
         for request in requests:
             request.running = 0
             request.run_s += took
-        for one, vector in zip(taken, vectors, strict=True):
-            _fill(one, vector)
+        for one, answer in zip(taken, answers, strict=True):
+            one.request.answers[one.position] = answer
         for request in requests:
             _finish(request)
 
@@ -207,20 +224,16 @@ class Batcher:
             self._requests.remove(request)
 
 
-def _fill(one: _Taken, vector: NDArray[np.float32]) -> None:
-    request = one.request
-    if request.vectors is None:
-        request.vectors = np.empty((len(request.inputs), len(vector)), dtype=np.float32)
-    request.vectors[one.position] = vector
+def _tokens_of(inputs: Sequence[EncoderText]) -> int:
+    return sum(len(text.ids) for text in inputs)
 
 
 def _finish(request: _Request) -> None:
-    if request.waiting or request.vectors is None or request.answer.done():
+    if len(request.answers) < len(request.inputs) or request.answer.done():
         return
+    answers = [request.answers[position] for position in range(len(request.inputs))]
     since_arrival = time.perf_counter() - request.arrived
-    request.answer.set_result(
-        Embedded(request.vectors, since_arrival - request.run_s, request.run_s)
-    )
+    request.answer.set_result(Answered(answers, since_arrival - request.run_s, request.run_s))
 
 
 def _fail(request: _Request, error: EngineFailure) -> None:

@@ -1,38 +1,55 @@
-"""The encoder engine: token ids in, vectors out, batch by batch. Blocks; knows no request."""
+"""The encoder engine: token ids in, a head's answers out, batch by batch. Blocks; knows no
+request."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.encoder.batches import plan_batches
+from deployments.encoder.heads import Encoder, Head
+from deployments.kernels.encoder_session import EncoderText
 
 SMALLEST_NORM = np.float32(1e-12)
+Answer = TypeVar("Answer")
 
 
-class Session(Protocol):
-    """An open encoder: `deployments.kernels.encoder_session`."""
+@dataclass(frozen=True, slots=True)
+class EncoderCounts:
+    """What an engine has done since its start; only ever grows."""
 
-    width: int
-
-    def run(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]: ...
+    tokens: int = 0  # of texts
+    padding_tokens: int = 0  # computed beside them, for nothing
 
 
 class EncoderEngine:
-    def __init__(self, session: Session, max_batch_tokens: int) -> None:
-        self.width = session.width
-        self.max_batch_tokens = max_batch_tokens
-        self._session = session
+    """`run` is for one thread at a time; `counts` for any."""
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """float32 [inputs, width], rows of unit length, in the order of the inputs."""
-        vectors = np.empty((len(inputs), self.width), dtype=np.float32)
-        for batch in plan_batches([len(ids) for ids in inputs], self.max_batch_tokens):
-            vectors[batch] = self._session.run([inputs[position] for position in batch])
-        return vectors
+    def __init__(self, encoder: Encoder, max_batch_tokens: int) -> None:
+        self.max_batch_tokens = max_batch_tokens
+        self.counts = EncoderCounts()
+        self._encoder = encoder
+
+    def run(self, head: Head[Answer], texts: Sequence[EncoderText]) -> list[Answer]:
+        """One answer for each text, in their order; texts of like length share a batch."""
+        lengths = [len(text.ids) for text in texts]
+        answers: dict[int, Answer] = {}
+        for batch in plan_batches(lengths, self.max_batch_tokens):
+            found = head.answer(self._encoder, [texts[position] for position in batch])
+            answers.update(zip(batch, found, strict=True))
+            self._count([lengths[position] for position in batch])
+        return [answers[position] for position in range(len(texts))]
+
+    def _count(self, lengths: Sequence[int]) -> None:
+        tokens = sum(lengths)
+        self.counts = EncoderCounts(
+            self.counts.tokens + tokens,
+            self.counts.padding_tokens + max(lengths) * len(lengths) - tokens,
+        )
 
 
 def shortened(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:

@@ -10,15 +10,19 @@ from bestiary.profile.models import EncoderEngine as EngineOptions
 from bestiary.progress import Progress, Silent
 from deployments.encoder.batcher import BatcherLimits
 from deployments.encoder.engine import EncoderEngine
+from deployments.encoder.served import served_encoder
 from deployments.encoder.service import EncoderService
 from deployments.encoder.tokenization import load_tokenizer
-from deployments.kernels.encoder import build_encoder_once, open_encoder
+from deployments.kernels.encoder import open_encoder, prepare_encoder_kernel
 
 
 def prepare_encoder(args: ReplicaArgs, home: Path, progress: Progress) -> InstalledModel:
-    """Installs the card and builds its graph, so that a replica's start is only a load."""
+    """Installs the card, builds its graph and certifies it: a replica's start is only a load.
+
+    Raises GardenError, CardNotInstalled and KernelError.
+    """
     model = Garden(home).install(args.card.id, progress)
-    build_encoder_once(model, engine_options(args), home, progress)
+    prepare_encoder_kernel(model, engine_options(args), home, progress)
     return model
 
 
@@ -26,11 +30,12 @@ def open_service(args: ReplicaArgs, home: Path) -> EncoderService:
     """Raises CardNotInstalled where `prepare_encoder` was not run before, and KernelError."""
     options = engine_options(args)
     model = Garden(home).installed(args.card.id)
-    session = open_encoder(model, options, args.resources.threads, home, Silent())
-    longest = min(session.max_length, model.card.context_length)
+    encoder = open_encoder(model, options, args.resources.threads, home, Silent())
+    longest = min(encoder.session.max_length, model.card.context_length)
     return EncoderService(
         load_tokenizer(model.path, longest),
-        EncoderEngine(session, options.max_batch_tokens),
+        EncoderEngine(encoder, options.max_batch_tokens),
+        served_encoder(model.card, encoder.session),
         BatcherLimits(
             max_batch_tokens=options.max_batch_tokens,
             max_wait_s=options.max_wait_ms / 1e3,

@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from time import perf_counter
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bestiary.errors import BestiaryError
-from bestiary.schemas.text import TextChunk
 from services.gateway.error_mapping import PublicError, error_headers, is_internal, public
 from services.gateway.exchange import Exchange
-from services.gateway.generation import Generation
 from services.gateway.hang_up import ClientGone, WhileWanted
 from services.gateway.receipts import receipt_json
 
 # A client that reads nothing is not told for long why it gets no more.
 LAST_WORD_DEADLINE_S = 1.0
 _logger = logging.getLogger(__name__)
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
 
 
-class FrameWriter(Protocol):
+class Pieces(Protocol[C_co]):
+    """An answer that comes bit by bit."""
+
+    def pieces(self) -> AsyncGenerator[tuple[int, C_co], None]:
+        """Which input, and its next bit. Raises where the answer fails."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class FrameWriter(Protocol[C_contra]):
     """One dialect's streaming wire. Returns bytes to send; empty: nothing to say."""
 
     media_type: str
 
     def begin(self) -> bytes: ...
 
-    def write(self, prompt: int, chunks: tuple[TextChunk, ...]) -> bytes: ...
+    def write(self, prompt: int, chunks: C_contra, /) -> bytes: ...
 
     def end(self, receipt: bytes) -> bytes:
         """`receipt` is the JSON of the extension field `bestiary`."""
@@ -42,7 +54,9 @@ class FrameWriter(Protocol):
 
 
 def json_answer(document: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")
+    """`document` may hold contiguous NumPy arrays."""
+    content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status, media_type="application/json")
 
 
 def error_answer(exchange: Exchange, error: BestiaryError) -> Response:
@@ -64,10 +78,10 @@ def note_error(exchange: Exchange, error: BestiaryError) -> PublicError:
     return public(error, exchange.request_id)
 
 
-class StreamAnswer(Response):
+class StreamAnswer(Response, Generic[C]):
     """Writes a generation as it comes, and closes it however that ends."""
 
-    def __init__(self, exchange: Exchange, generation: Generation, writer: FrameWriter) -> None:
+    def __init__(self, exchange: Exchange, generation: Pieces[C], writer: FrameWriter[C]) -> None:
         # Proxies must not gather what is meant to come bit by bit.
         super().__init__(
             headers={"cache-control": "no-cache", "x-accel-buffering": "no"},

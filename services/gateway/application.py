@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from fastapi import Depends, FastAPI, Request, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from bestiary.errors import BestiaryError, InvalidRequest, NotFound
@@ -23,6 +24,7 @@ from services.gateway.api_docs import describe_bodies
 from services.gateway.auth import Authenticator, LookUp, requires
 from services.gateway.dialects import openai_wire, palm_wire
 from services.gateway.dialects.base import Dialects
+from services.gateway.dialects.native import NATIVE, NATIVE_BODIES, native_routes
 from services.gateway.dialects.openai import OPENAI, openai_routes
 from services.gateway.dialects.palm import PALM, palm_routes
 from services.gateway.dispatch import Dispatch
@@ -36,12 +38,13 @@ from services.gateway.platform_routes import platform_routes
 from services.gateway.readiness import Readiness
 from services.router.loads import Loads
 
-DIALECTS = Dialects((OPENAI, PALM))
-_DOCUMENTED_BODIES = (
+DIALECTS = Dialects((OPENAI, NATIVE, PALM))
+_DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (
     openai_wire.ChatCompletion,
     openai_wire.Completion,
     openai_wire.Embedding,
     openai_wire.Tokenize,
+    *NATIVE_BODIES,
     palm_wire.GenerateText,
     palm_wire.GenerateMessage,
     palm_wire.EmbedText,
@@ -87,6 +90,7 @@ def gateway_application(
     )
     guards = [Depends(requires(authenticator, KeyScope.INFERENCE)), Depends(limited(limits))]
     app.include_router(openai_routes(inference), dependencies=guards)
+    app.include_router(native_routes(inference), dependencies=guards)
     app.include_router(palm_routes(inference, token_limits(args)), dependencies=guards)
     app.include_router(
         platform_routes(

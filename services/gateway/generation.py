@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bestiary.errors import BestiaryError, EngineFailure
 from bestiary.schemas.routing import RouteDecision
 from bestiary.schemas.text import FinishReason, TextChunk, TokenLogprob, ToolCallPiece
-from services.gateway.dispatch import TextCall
+from services.gateway.dispatch import Call, TextCall
 from services.gateway.exchange import Exchange
 
 # A call that has told everything still has to say that it is over.
@@ -85,7 +85,7 @@ class Endings:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()  # the loop keeps only weak references
 
-    def let_end(self, call: TextCall) -> None:
+    def let_end(self, call: Call[object]) -> None:
         task = asyncio.create_task(self._await_end(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -93,7 +93,7 @@ class Endings:
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _await_end(self, call: TextCall) -> None:
+    async def _await_end(self, call: Call[object]) -> None:
         try:
             with suppress(StopAsyncIteration, TimeoutError, BestiaryError):
                 async with asyncio.timeout(END_OF_STREAM_DEADLINE_S):

@@ -1,4 +1,4 @@
-"""What dialects ask for: text, embeddings, token counts. One internal way, whatever the wire.
+"""What dialects ask for: text, embeddings, any task. One internal way, whatever the wire.
 
 Fills the exchange with what the receipt and the metrics need. Knows no dialect.
 """
@@ -6,16 +6,27 @@ Fills the exchange with what the receipt and the metrics need. Knows no dialect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bestiary.garden.card import Family, ModelCard, SamplingDefaults
+from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteRequest
-from bestiary.schemas.text import ChatMessage, CountTokensRequest, TextRequest, TokenCount
+from bestiary.schemas.seq2seq import Seq2SeqRequest
+from bestiary.schemas.text import (
+    ChatMessage,
+    CountTokensRequest,
+    TextRequest,
+    TokenCount,
+    ToolUse,
+)
 from services.gateway.dispatch import Dispatch, TextCall
 from services.gateway.exchange import Exchange
 from services.gateway.generation import Endings, Generation
+from services.gateway.rewriting import Rewriting
+from services.gateway.task_usage import TaskUsage
 from services.router.offers import OfferedModel
+from services.router.replica_methods import Q, R, ReplicaMethod
 
 
 class Inference:
@@ -68,6 +79,40 @@ class Inference:
         exchange.prompt_tokens += sum(result.prompt_tokens)
         return result
 
+    async def ask(
+        self,
+        exchange: Exchange,
+        route: RouteRequest,
+        method: ReplicaMethod[Q, R],
+        request: Q,
+        usage_of: Callable[[R], TaskUsage],
+    ) -> R:
+        """A task's whole answer."""
+        exchange.dispatch_begins()
+        try:
+            result, record = await self._dispatch.ask(route, method, request)
+        finally:
+            exchange.dispatch_ends()
+        exchange.records.append(record)
+        usage = usage_of(result)
+        exchange.engine_answered(usage.timings)
+        exchange.prompt_tokens += usage.prompt_tokens
+        exchange.generation_tokens += usage.completion_tokens or 0
+        return result
+
+    async def rewrite(
+        self, exchange: Exchange, route: RouteRequest, request: Seq2SeqRequest
+    ) -> Rewriting:
+        """Returns once the first piece is here; close the rewriting in a `finally`."""
+        exchange.dispatch_begins()
+        try:
+            call = await self._dispatch.stream(route, request)
+        except BaseException:
+            exchange.dispatch_ends()
+            raise
+        exchange.records.append(call.record)
+        return Rewriting(exchange, call, self._endings)
+
     async def count(
         self, exchange: Exchange, route: RouteRequest, request: CountTokensRequest
     ) -> TokenCount:
@@ -106,12 +151,32 @@ async def _close_all(tasks: Sequence[asyncio.Task[TextCall]]) -> None:
             await outcome.aclose()
 
 
-def route_to(exchange: Exchange, model: str, family: Family, prompt_size: int = 0) -> RouteRequest:
-    """`prompt_size` in characters."""
+def route_to(
+    exchange: Exchange,
+    model: str,
+    family: Family,
+    prompt_size: int = 0,
+    *,
+    task: Task | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
+) -> RouteRequest:
+    """`prompt_size` in characters; `languages` are a translation's, from and to."""
+    source, target = languages
     return RouteRequest(
-        model=model, family=family.value, strict=exchange.strict, prompt_size=prompt_size
+        model=model,
+        family=family.value,
+        strict=exchange.strict,
+        prompt_size=prompt_size,
+        task=task,
+        source_language=source,
+        target_language=target,
     )
 
 
-def characters(messages: Sequence[ChatMessage]) -> int:
-    return sum(len(message.content) for message in messages)
+def characters(messages: Sequence[ChatMessage], tool_use: ToolUse | None = None) -> int:
+    """About what a chat template makes of them: it writes calls and tools as JSON."""
+    said = sum(len(message.content) for message in messages)
+    calls = (call for message in messages for call in message.tool_calls or ())
+    called = sum(len(call.name) + len(call.arguments) for call in calls)
+    tools = () if tool_use is None else tool_use.tools
+    return said + called + sum(len(tool.model_dump_json(exclude_none=True)) for tool in tools)

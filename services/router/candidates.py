@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from bestiary.errors import CardNotInstalled, InvalidRequest
+from bestiary.errors import CardNotInstalled, InvalidRequest, UnsupportedParameter
 from bestiary.garden.card import Family
+from bestiary.garden.tasks import tasks_of
 from bestiary.profile.applications import ServedModel
 from bestiary.profile.models import Profile
 from bestiary.schemas.routing import RouteReason, RouteRequest, Tier
+from services.router.ability import may
 from services.router.names import AUTO, Names, TierTarget
 
 
@@ -37,20 +39,21 @@ class Candidates:
     def of(self, route: RouteRequest) -> tuple[Candidate, ...]:
         """Never empty; all of one family.
 
-        Raises ModelNotFound, CardNotInstalled, or InvalidRequest where the model is of
-        another family than the request.
+        Raises ModelNotFound, CardNotInstalled, InvalidRequest where the model is of
+        another family than the request, or UnsupportedParameter where it cannot do the task.
         """
-        found = self.of_name(route.model, Family(route.family), route.prompt_size, route.strict)
-        self._check_family(route, found[0].model)
+        found = self.by_name(route)
+        if route.task is None:
+            self._check_family(route, found[0].model)
+        else:
+            self._check_task(route, route.task, found[0].model)
         return found
 
-    def of_name(
-        self, name: str, family: Family, prompt_size: int = 0, strict: bool = False
-    ) -> tuple[Candidate, ...]:
-        """As `of`, without the family check: `family` only tells what `auto` means."""
-        target = self._names.find(name, family, prompt_size)
+    def by_name(self, route: RouteRequest) -> tuple[Candidate, ...]:
+        """As `of`, without the checks: family and task only tell what `auto` means."""
+        target = self._names.find(route)
         if isinstance(target, TierTarget):
-            return self._of_tier(target, strict)
+            return self._of_tier(target, route.strict)
         return tuple(Candidate(model, None, target.reason) for model in target.served)
 
     def _of_tier(self, target: TierTarget, strict: bool) -> tuple[Candidate, ...]:
@@ -97,8 +100,20 @@ class Candidates:
             "model",
         )
 
+    def _check_task(self, route: RouteRequest, task: str, model: ServedModel) -> None:
+        if model.family == route.family and may(model.card, task):
+            return
+        own = ", ".join(tasks_of(model.card)) or "nothing that is known"
+        able = dict.fromkeys(one.card.id for one in self._names.able(Family(route.family), task))
+        raise UnsupportedParameter(
+            f"model {route.model!r} cannot do {task}; it can do {own}. "
+            f"Models that can do {task}: {', '.join(able) or 'none is served'}",
+            "model",
+        )
+
     def _is_of(self, name: str, family: Family) -> bool:
         try:
-            return self.of_name(name, family)[0].model.family is family
+            asked = RouteRequest(model=name, family=family.value)
+            return self.by_name(asked)[0].model.family is family
         except CardNotInstalled:
             return False

@@ -15,12 +15,14 @@ from bestiary.errors import BestiaryError, DeadlineExceeded, ReplicaLost
 from bestiary.garden.card import ModelCard
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteDecision, RouteReason, RouteRequest
+from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
 from services.router.attempts import Attempts
 from services.router.load_board import LoadBoard
-from services.router.model_handle import HandleFor, ModelHandle, Reply
+from services.router.model_handle import HandleFor, ModelHandle, Reply, ReplyStream
 from services.router.offers import OfferedModel
 from services.router.policy import RoutingPolicy
+from services.router.replica_methods import Q, ReplicaMethod
 from services.router.routed_call import CallRecord, Clock, Deadline, RoutedCall
 from services.router.serve_errors import translated
 
@@ -66,15 +68,21 @@ class Dispatcher:
         Raises as `RoutingPolicy.decide`, and ReplicaLost, DeadlineExceeded, EngineFailure,
         or what the engine raised (ContextOverflow, ...).
         """
-        entered = self._clock()
-        deadline = self._deadline(entered, request.deadline_s)
-        attempts = Attempts(self._policy, route, self._board.snapshot)
-        while True:
-            decision = self._next(attempts, route)
-            try:
-                return await self._stream(decision, request, entered, deadline)
-            except BestiaryError as error:
-                attempts.failed(decision, error)
+        return await self._open(route, request.deadline_s, lambda handle: handle.generate(request))
+
+    async def stream(
+        self, route: RouteRequest, request: Seq2SeqRequest
+    ) -> RoutedCall[Seq2SeqChunk]:
+        """As `generate`, by an encoder-decoder."""
+        return await self._open(route, request.deadline_s, lambda handle: handle.stream(request))
+
+    async def ask(
+        self, route: RouteRequest, method: ReplicaMethod[Q, R], request: Q
+    ) -> tuple[R, CallRecord]:
+        """A whole answer. Raises as `generate`."""
+        return await self._ask(
+            route, request.deadline_s, lambda handle: handle.ask(method, request)
+        )
 
     async def embed(
         self, route: RouteRequest, request: EmbeddingRequest
@@ -105,14 +113,34 @@ class Dispatcher:
             except BestiaryError as error:
                 attempts.failed(decision, error)
 
+    async def _open(
+        self,
+        route: RouteRequest,
+        deadline_s: float | None,
+        send: Callable[[ModelHandle], ReplyStream[R]],
+    ) -> RoutedCall[R]:
+        entered = self._clock()
+        deadline = self._deadline(entered, deadline_s)
+        attempts = Attempts(self._policy, route, self._board.snapshot)
+        while True:
+            decision = self._next(attempts, route)
+            try:
+                return await self._stream(decision, send, entered, deadline)
+            except BestiaryError as error:
+                attempts.failed(decision, error)
+
     async def _stream(
-        self, decision: RouteDecision, request: TextRequest, entered: float, deadline: Deadline
-    ) -> RoutedCall[tuple[TextChunk, ...]]:
+        self,
+        decision: RouteDecision,
+        send: Callable[[ModelHandle], ReplyStream[R]],
+        entered: float,
+        deadline: Deadline,
+    ) -> RoutedCall[R]:
         with translated():
             handle = self._handle_for(decision.deployment)
             sent_at = self._clock()
             record = CallRecord(decision, routing_s=sent_at - entered)
-            stream = handle.generate(request)
+            stream = send(handle)
         self._board.sent(decision.deployment)
         call = RoutedCall(
             stream, record, deadline, sent_at, lambda error: self._ended(decision.deployment, error)

@@ -14,11 +14,14 @@ cached, so the start order does not matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.replica import ReplicaLoad
+from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
+from services.router.replica_methods import Q, R, ReplicaMethod
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -50,6 +53,14 @@ class ModelHandle(Protocol):
 
     def count_tokens(self, request: CountTokensRequest) -> Reply[TokenCount]: ...
 
+    def ask(self, method: ReplicaMethod[Q, R], request: Q) -> Reply[R]:
+        """Any of the methods that answer at once, on a replica that has it."""
+        ...
+
+    def stream(self, request: Seq2SeqRequest) -> ReplyStream[Seq2SeqChunk]:
+        """On an encoder-decoder."""
+        ...
+
     def load(self) -> Reply[ReplicaLoad]: ...
 
 
@@ -73,7 +84,9 @@ class ServeModelHandle:
         self._generate = handle.options(method_name="generate", stream=True)
         self._embed = handle.options(method_name="embed", stream=False)
         self._count_tokens = handle.options(method_name="count_tokens", stream=False)
+        self._stream = handle.options(method_name="stream", stream=True)
         self._load = handle.options(method_name="load", stream=False)
+        self._method = cache(lambda name: handle.options(method_name=name, stream=False))
 
     def generate(self, request: TextRequest) -> ReplyStream[tuple[TextChunk, ...]]:
         return cast("ReplyStream[tuple[TextChunk, ...]]", self._generate.remote(request))
@@ -83,6 +96,12 @@ class ServeModelHandle:
 
     def count_tokens(self, request: CountTokensRequest) -> Reply[TokenCount]:
         return cast("Reply[TokenCount]", self._count_tokens.remote(request))
+
+    def ask(self, method: ReplicaMethod[Q, R], request: Q) -> Reply[R]:
+        return cast("Reply[R]", self._method(method.name).remote(request))
+
+    def stream(self, request: Seq2SeqRequest) -> ReplyStream[Seq2SeqChunk]:
+        return cast("ReplyStream[Seq2SeqChunk]", self._stream.remote(request))
 
     def load(self) -> Reply[ReplicaLoad]:
         return cast("Reply[ReplicaLoad]", self._load.remote())

@@ -1,7 +1,9 @@
 """Public name -> what it stands for. Knows the profile and the cards, not the load.
 
 A name is, in this order: `auto`, a tier, an alias, a card id, a deployment. An
-alias stands for any of the others but not for another alias.
+alias stands for any of the others but not for another alias. `auto` depends on what is asked:
+a text's length picks a tier, embedding has its deployment, any other task the first model
+that can do it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from dataclasses import dataclass
 
 from bestiary.errors import CardNotInstalled, ModelNotFound
 from bestiary.garden.card import Family
+from bestiary.garden.tasks import Task
 from bestiary.profile.applications import ServedModel
 from bestiary.profile.models import InstalledCard, Profile
-from bestiary.schemas.routing import RouteReason, Tier
+from bestiary.schemas.routing import RouteReason, RouteRequest, Tier
+from services.router.ability import can, translates
 
 AUTO = "auto"
 MAX_NAMES_IN_A_MESSAGE = 12
@@ -71,26 +75,48 @@ class Names:
             dict.fromkeys((AUTO, *map(str, profile.tiers), *profile.aliases, *self._by_card))
         )
 
-    def find(self, name: str, family: Family, prompt_size: int) -> Target:
+    def able(self, family: Family, task: str) -> tuple[ServedModel, ...]:
+        """Served models that can do a task of a family, in the profile's order."""
+        return tuple(
+            model
+            for model in self._by_deployment.values()
+            if model.family is family and can(model.card, task)
+        )
+
+    def find(self, route: RouteRequest) -> Target:
         """Raises ModelNotFound, or CardNotInstalled for a model of the profile without weights."""
+        name = route.model
         if name in ("", AUTO):
-            return self._auto(family, prompt_size)
+            return self._auto(route)
         aliased = self._profile.aliases.get(name)
         if aliased is None:
             return self._find(name, name)
-        found = self._auto(family, prompt_size) if aliased == AUTO else self._find(aliased, name)
+        found = self._auto(route) if aliased == AUTO else self._find(aliased, name)
         if isinstance(found, TierTarget):
             return TierTarget(found.tier, RouteReason.ALIAS)
         return DeploymentsTarget(found.served, RouteReason.ALIAS)
 
-    def _auto(self, family: Family, prompt_size: int) -> Target:
-        if family is Family.ENCODER:
+    def _auto(self, route: RouteRequest) -> Target:
+        if route.family == Family.ENCODER and route.task in (None, Task.EMBED):
             return self._deployment(self._profile.embedding, AUTO, RouteReason.AUTO)
+        if route.task is not None:
+            return self._first_able(route, route.task)
         rules = self._profile.auto
         for tier, bound in rules.max_prompt_characters.items():
-            if prompt_size <= bound:
+            if route.prompt_size <= bound:
                 return TierTarget(tier, RouteReason.AUTO)
         return TierTarget(rules.otherwise, RouteReason.AUTO)
+
+    def _first_able(self, route: RouteRequest, task: str) -> DeploymentsTarget:
+        able = self.able(Family(route.family), task)
+        if not able:
+            raise ModelNotFound(
+                f"no model that is served here can do {task}; GET /v1/models tells what each can",
+                AUTO,
+            )
+        first = next((model for model in able if translates(model.card, route)), able[0])
+        same = tuple(model for model in able if model.card.id == first.card.id)
+        return DeploymentsTarget(same, RouteReason.AUTO)
 
     def _find(self, name: str, asked: str) -> Target:
         if name in list(Tier):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from bestiary.errors import NotFound
 from bestiary.garden.card import Family, ModelCard
 from bestiary.profile.models import Profile
+from bestiary.schemas.routing import RouteRequest
 from services.router.candidates import Candidates
 from services.router.names import AUTO, Names
 
@@ -55,7 +56,8 @@ class Offers:
                 continue
 
     def _offer(self, name: str, kind: OfferKind) -> OfferedModel:
-        first = self._candidates.of_name(name, Family.TEXT)[0]
+        route = RouteRequest(model=name, family=Family.TEXT.value)
+        first = self._candidates.by_name(route)[0]
         return OfferedModel(
             id=str(name),
             kind=kind,

@@ -38,6 +38,8 @@ EXPORTED = {
     "bestiary_drafted_tokens_total",
     "bestiary_accepted_tokens_total",
     "bestiary_preemptions_total",
+    "bestiary_encoder_tokens_total",
+    "bestiary_encoder_padding_tokens_total",
     "ray_serve_deployment_replica_healthy",
 }
 

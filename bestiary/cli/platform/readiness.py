@@ -13,7 +13,7 @@ PROBE_TIMEOUT_S = 5.0
 class Readiness:
     alive: bool  # the gateway answers at all
     ready: bool
-    detail: str
+    detail: str  # what /readyz says, or why it says nothing
 
 
 def probe(url: str) -> Readiness:
@@ -24,4 +24,4 @@ def probe(url: str) -> Readiness:
         return Readiness(alive=False, ready=False, detail=f"{type(error).__name__}: {error}")
     if "x-request-id" not in reply.headers:  # HAProxy's own answer while no gateway is behind it
         return Readiness(alive=False, ready=False, detail=f"HTTP {reply.status_code}, no gateway")
-    return Readiness(alive=True, ready=reply.status_code == 200, detail=reply.text[:2000])
+    return Readiness(alive=True, ready=reply.status_code == 200, detail=reply.text)

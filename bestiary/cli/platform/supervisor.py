@@ -168,7 +168,8 @@ class Supervisor:
             if not self._node_lives():
                 raise Unavailable("Ray's node died while the platform started")
             if time.monotonic() > deadline:
-                raise Unavailable(f"not ready after {START_TIMEOUT_S:.0f} s: {state.detail}")
+                detail = state.detail[:2000]
+                raise Unavailable(f"not ready after {START_TIMEOUT_S:.0f} s: {detail}")
             self._stopping.wait(0.2)
         raise Unavailable("stopped before it was ready")
 

@@ -12,7 +12,7 @@ class Dialect:
     """A public API shape: where it lives and how it says that something went wrong."""
 
     name: str  # the metrics' label
-    prefixes: tuple[str, ...]  # of its paths, each with both slashes
+    prefixes: tuple[str, ...]  # of its paths; of two dialects' the longer one counts
     errors: ErrorStyle
 
 
@@ -21,9 +21,8 @@ class Dialects:
 
     def __init__(self, dialects: tuple[Dialect, ...]) -> None:
         self._first = dialects[0]
-        self._by_prefix = tuple(
-            (prefix, dialect) for dialect in dialects for prefix in dialect.prefixes
-        )
+        by_prefix = [(prefix, dialect) for dialect in dialects for prefix in dialect.prefixes]
+        self._by_prefix = tuple(sorted(by_prefix, key=lambda one: -len(one[0])))
 
     def of(self, path: str) -> Dialect:
         for prefix, dialect in self._by_prefix:

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Request, Response
 
 from bestiary.errors import InvalidRequest, ModelNotFound
 from bestiary.garden.card import Family, SamplingDefaults
-from bestiary.schemas.encoder import EmbeddingRequest
+from bestiary.garden.tasks import Task
+from bestiary.schemas.encoder import EmbeddingRequest, Pooling
 from bestiary.schemas.routing import RouteRequest
 from bestiary.schemas.text import (
     ChatMessage,
@@ -86,7 +87,8 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
         body = validate(wire.ChatCompletion, document, strict=True)
         exchange = exchange_of(request)
         messages = _messages(body.messages)
-        route = route_to(exchange, body.model, Family.TEXT, characters(messages))
+        tools = tool_use(body.tools, body.tool_choice, body.parallel_tool_calls)
+        route = route_to(exchange, body.model, Family.TEXT, characters(messages, tools))
         max_tokens = _agreed(body.max_completion_tokens, body.max_tokens)
         renamed = body.max_completion_tokens is not None
         called = "max_completion_tokens" if renamed else "max_tokens"
@@ -99,7 +101,6 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
             inference.defaults(route),
             {"max_tokens": called},
         )
-        tools = tool_use(body.tools, body.tool_choice, body.parallel_tool_calls)
         text = made(
             lambda: TextRequest(
                 request_id=exchange.request_id,
@@ -139,12 +140,14 @@ def _add_encoding(routes: APIRouter, inference: Inference) -> None:
         body = validate(wire.Embedding, await read_object(request), strict=True)
         exchange = exchange_of(request)
         inputs = _inputs(body.input)
-        route = route_to(exchange, body.model, Family.ENCODER, sum(map(len, inputs)))
+        size = sum(map(len, inputs))
+        route = route_to(exchange, body.model, Family.ENCODER, size, task=Task.EMBED)
         embedding = made(
             lambda: EmbeddingRequest(
                 request_id=exchange.request_id,
                 inputs=inputs,
                 dimensions=body.dimensions,
+                pooling=None if body.pooling is None else Pooling(body.pooling),
                 deadline_s=exchange.remaining_s(),
             ),
             _CALLERS_NAMES,
@@ -156,17 +159,21 @@ def _add_encoding(routes: APIRouter, inference: Inference) -> None:
 
     @routes.post("/tokenize", openapi_extra=takes(wire.Tokenize))
     async def tokenize(request: Request) -> Response:
-        """Extension: `{tokens, count, model}` of a text, or of messages with the chat template."""
+        """Extension: `{tokens, count, model}` of a text, or of messages (and the tools that they
+        may call) with the chat template."""
         document = await read_object(request)
         _refuse_in_messages(document)
         body = validate(wire.Tokenize, document, strict=True)
         if (body.text is None) == (body.messages is None):
             raise InvalidRequest("give exactly one of text and messages", "text")
+        tools = tool_use(body.tools, body.tool_choice, None)
+        if tools is not None and body.messages is None:
+            raise InvalidRequest("tools need messages", "tools")
         exchange = exchange_of(request)
         messages = _messages(body.messages) if body.messages is not None else None
-        size = characters(messages) if messages is not None else len(body.text or "")
+        size = len(body.text or "") if messages is None else characters(messages, tools)
         route = route_to(exchange, body.model, inference.family(body.model), size)
-        asked = CountTokensRequest(messages=messages, text=body.text)
+        asked = CountTokensRequest(messages=messages, text=body.text, tool_use=tools)
         async with WhileWanted(request.receive, exchange.remaining_s()):
             count = await inference.count(exchange, route, asked)
         return json_answer(

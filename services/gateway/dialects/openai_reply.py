@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from bestiary.garden.tasks import tasks_of
 from bestiary.schemas.encoder import EmbeddingResult
 from bestiary.schemas.text import TextChunk
 from services.gateway.dialects.openai_logprobs import LogprobsWriter
@@ -161,6 +162,7 @@ def embeddings_json(result: EmbeddingResult, model: str, encoding: str) -> dict[
 
 def model_json(model: OfferedModel, created: int) -> dict[str, object]:
     """OpenAI's model object; what a name stands for is in the extension `bestiary`."""
+    languages = {"languages": sorted(model.card.languages)} if model.card.languages else {}
     return {
         "id": model.id,
         "object": "model",
@@ -169,6 +171,8 @@ def model_json(model: OfferedModel, created: int) -> dict[str, object]:
         "bestiary": {
             "kind": model.kind.value,
             "family": model.family.value,
+            "tasks": [task.value for task in tasks_of(model.card)],
+            **languages,
             "tier": model.tier,
             "card": model.card.id,
             "deployment": model.deployment,

@@ -1,8 +1,9 @@
 """The OpenAI wire: what callers send, as strict models; not what is done with it.
 
 https://platform.openai.com/docs/api-reference. Extensions of ours, as in vLLM:
-`top_k`, `min_p`, `repetition_penalty`. Fields that change nothing here by their nature are
-taken and ignored: `user`, `metadata`, `store` and the like. Fields that would change
+`top_k`, `min_p`, `repetition_penalty`; ours alone: `pooling`. Fields that change nothing
+here by their nature are taken and ignored: `user`, `metadata`, `store` and the like.
+Fields that would change
 the answer but are not supported yet are in the tables at the end: they are refused.
 """
 
@@ -192,15 +193,20 @@ class Embedding(_Wire):
     input: Annotated[Inputs, BeforeValidator(_some_inputs)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
+    pooling: Literal["mean", "cls", "pooler"] | None = Field(
+        None, description="extension: how tokens' vectors become one; null: the model's own way"
+    )
     user: str | None = None
 
 
 class Tokenize(_Wire):
-    """An extension: exactly one of `text` and `messages`."""
+    """An extension: exactly one of `text` and `messages`, and what else a prompt is made of."""
 
     model: str = Field(min_length=1, max_length=256)
     text: str | None = None
     messages: list[Message] | None = Field(None, min_length=1, max_length=2048)
+    tools: Tools | None = None
+    tool_choice: Choice = None
 
 
 # Field -> the values that ask for nothing (null always does).

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 from bestiary.errors import InvalidRequest, ModelNotFound
 from bestiary.garden.card import Family, ModelCard
+from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
 from bestiary.schemas.routing import RouteRequest
 from bestiary.schemas.text import (
@@ -202,7 +203,8 @@ async def _embed(
     request: Request, inference: Inference, model: str, texts: Sequence[str]
 ) -> EmbeddingResult:
     exchange = exchange_of(request)
-    route = route_to(exchange, model, Family.ENCODER, sum(map(len, texts)))
+    size = sum(map(len, texts))
+    route = route_to(exchange, model, Family.ENCODER, size, task=Task.EMBED)
     embedding = made(
         lambda: EmbeddingRequest(
             request_id=exchange.request_id,

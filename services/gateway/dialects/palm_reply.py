@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bestiary.garden.card import Family, ModelCard
+from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingResult
 from services.gateway.dialects import palm_wire as wire
 from services.gateway.generation import Candidate
+from services.router.ability import may
 from services.router.offers import OfferedModel
 
 MODEL_AUTHOR = "1"  # who replies, as PaLM names it
@@ -62,6 +64,9 @@ def model_json(model: OfferedModel, token_limit: int) -> dict[str, object]:
 
 def methods(card: ModelCard) -> list[str]:
     if card.family is Family.ENCODER:
-        return ["embedText", "batchEmbedText", "countTextTokens"]
+        embeds = ["embedText", "batchEmbedText"] if may(card, Task.EMBED) else []
+        return [*embeds, "countTextTokens"]
+    if card.family is Family.SEQ2SEQ:  # PaLM has no word for what it does
+        return ["countTextTokens"]
     chat = ["generateMessage", "countMessageTokens"] if card.instruct else []
     return ["generateText", "countTextTokens", *chat]

@@ -18,10 +18,10 @@ from bestiary.schemas.encoder import EmbeddingRequest
 from bestiary.schemas.text import ChatMessage, CountTokensRequest
 from deployments.encoder.batcher import BatcherLimits
 from deployments.encoder.engine import EncoderEngine
+from deployments.encoder.served import served_encoder
 from deployments.encoder.service import EncoderService
 from deployments.encoder.tokenization import load_tokenizer
-from deployments.kernels.encoder import open_encoder
-from deployments.kernels.encoder_session import EncoderSession
+from deployments.kernels.encoder import OpenEncoder, open_encoder
 
 TEXTS = (
     "A man is playing a guitar on stage.",
@@ -33,16 +33,17 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def session(minilm: InstalledModel, tmp_path_factory: pytest.TempPathFactory) -> EncoderSession:
+def encoder(minilm: InstalledModel, tmp_path_factory: pytest.TempPathFactory) -> OpenEncoder:
     home = tmp_path_factory.mktemp("home")
     return open_encoder(minilm, EngineOptions(), 2, home, Silent())
 
 
 @pytest_asyncio.fixture
-async def service(minilm: InstalledModel, session: EncoderSession) -> AsyncIterator[EncoderService]:
+async def service(minilm: InstalledModel, encoder: OpenEncoder) -> AsyncIterator[EncoderService]:
     service = EncoderService(
         load_tokenizer(minilm.path, minilm.card.context_length),
-        EncoderEngine(session, max_batch_tokens=512),
+        EncoderEngine(encoder, max_batch_tokens=512),
+        served_encoder(minilm.card, encoder.session),
         BatcherLimits(max_batch_tokens=512, max_wait_s=0.0, max_requests=8),
     )
     service.start()

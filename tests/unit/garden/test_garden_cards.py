@@ -41,7 +41,7 @@ def test_unknown_card_names_the_nearest(garden: Garden) -> None:
 
 
 def test_unknown_card_far_from_all_lists_them(garden: Garden) -> None:
-    with pytest.raises(ModelNotFound, match="known: all-minilm-l6-v2, qwen"):
+    with pytest.raises(ModelNotFound, match="known: all-minilm-l6-v2, bart"):
         garden.card("xyzzy")
 
 

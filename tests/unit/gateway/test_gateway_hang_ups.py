@@ -11,16 +11,18 @@ from time import monotonic
 import pytest
 import uvicorn
 from gateway_fakes import RUNNING, FakeDispatcher, FakeSink, gateway_args, no_targets
+from native_fakes import NativeDispatcher, native_args
 
+from bestiary.profile.models import Gateway
 from services.gateway.application import Collaborators, gateway_application
 
 CHAT = {"model": "gecko", "messages": [{"role": "user", "content": "hello big world"}]}
 
 
 @asynccontextmanager
-async def served(keys):
-    args = gateway_args()
-    router, sink = FakeDispatcher(args), FakeSink()
+async def served(keys, args=None, dispatcher=FakeDispatcher):
+    args = args or gateway_args()
+    router, sink = dispatcher(args), FakeSink()
     others = Collaborators(router, lambda: RUNNING, keys.verify, sink, no_targets)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
@@ -119,3 +121,36 @@ async def test_one_connection_serves_one_request_after_another(keys):
 
     assert b"You said: hello big world" in first
     assert b'{"status":"ok"}' in second
+
+
+async def test_a_client_that_leaves_ends_a_native_task(keys):
+    async with served(keys, native_args(Gateway()), NativeDispatcher) as (router, sink, port, key):
+        router.stall_after = 0
+        body = json.dumps({"first": "a", "second": "b"}).encode()
+        _, writer = await post(port, key, body, "/v1/similarity")
+        await until(lambda: router.asked)
+
+        writer.close()
+        await until(lambda: router.left == 1)
+        await until(lambda: sink.values["bestiary_requests_total"])
+
+    [(_, tags)] = sink.values["bestiary_requests_total"]
+    assert tags["status"] == "499"
+
+
+@pytest.mark.parametrize("stall_after", [0, 1])
+async def test_a_client_that_leaves_ends_a_native_stream(keys, stall_after):
+    async with served(keys, native_args(Gateway()), NativeDispatcher) as (router, sink, port, key):
+        router.stall_after = stall_after
+        body = json.dumps({"text": "the sea is wide", "stream": True}).encode()
+        reader, writer = await post(port, key, body, "/v1/summarize")
+        if stall_after:
+            await reader.readuntil(b"THE")
+        await until(lambda: router.rewritings)
+
+        writer.close()
+        await until(lambda: router.rewritings[0].closed == 1)
+        await until(lambda: sink.values["bestiary_requests_total"])
+
+    [(_, tags)] = sink.values["bestiary_requests_total"]
+    assert tags["status"] == "499"

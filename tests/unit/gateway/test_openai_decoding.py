@@ -217,6 +217,43 @@ def test_no_tool_is_known_to_the_model_where_none_may_be_called(door):
     assert door.router.requests[0].tool_use is None
 
 
+def test_tokens_are_counted_of_tools_as_of_the_chat_that_offers_them(door):
+    chat(door, tools=TOOLS)
+    asked = {"model": "gecko", "messages": USER, "tools": TOOLS}
+    assert door.client.post("/v1/tokenize", json=asked).is_success
+    asked_without = {**asked, "tool_choice": "none"}
+    assert door.client.post("/v1/tokenize", json=asked_without).is_success
+
+    chatted, counted, without = door.router.requests
+    assert counted.messages == chatted.messages
+    assert counted.tool_use == chatted.tool_use
+    assert without.tool_use is None
+
+
+def test_tools_are_counted_with_messages_only(door):
+    asked = {"model": "gecko", "text": "a b", "tools": TOOLS}
+    response = door.client.post("/v1/tokenize", json=asked)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "tools"
+
+
+def test_the_router_weighs_tools_and_earlier_calls_as_it_weighs_words(door):
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "x" * 700}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    long = {**TOOLS[0], "function": {"name": "long", "description": "y" * 900}}
+    chat(door)
+    chat(door, tools=[long])
+    chat(door, messages=[*USER, called, {"role": "tool", "tool_call_id": "c1", "content": ""}])
+    door.client.post("/v1/tokenize", json={"model": "gecko", "messages": USER, "tools": [long]})
+
+    plain, offered, history, counted = [route.prompt_size for route in door.router.routes]
+    assert plain == len(USER[0]["content"])
+    assert plain + 900 < offered < plain + 1000
+    assert history == plain + len("look") + 700
+    assert counted == offered
+
+
 def test_an_answer_without_a_call_is_an_answer(door):
     [choice] = chat(door, tools=TOOLS).json()["choices"]
 

@@ -169,13 +169,13 @@ FAULTS = {
         "    text: {precision: int8, slots: 4}\n",
         "",
         5,
-        "words: give exactly one of text and encoder",
+        "words: give exactly one of text, encoder and seq2seq",
     ),
     "two engines": (
         "slots: 4}",
         "slots: 4}\n    encoder: {}",
         5,
-        "words: give exactly one of text and encoder",
+        "words: give exactly one of text, encoder and seq2seq",
     ),
     "name that cannot be one": (
         "  vectors:",

@@ -1,0 +1,47 @@
+"""The encoder-decoder family's Serve application: `build` for Serve, `prepare` before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from ray import serve
+
+from bestiary.errors import ProfileInvalid
+from bestiary.profile.applications import ReplicaArgs
+from bestiary.profile.serve_options import serve_options
+from bestiary.progress import Progress
+from bestiary.settings import Settings
+from deployments.seq2seq.deployment import Seq2SeqReplica
+from deployments.seq2seq.opening import prepare_model
+
+SHUTDOWN_TIMEOUT_S = 10.0
+
+
+def build(args: Mapping[str, object]) -> serve.Application:
+    """`args` is the JSON of `ReplicaArgs`. Raises ProfileInvalid."""
+    replica = _validated(args)
+    options = serve_options(
+        replica.resources,
+        replica.scaling,
+        replica.queue,
+        shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+    )
+    deployment = serve.deployment(Seq2SeqReplica, name=replica.deployment, **options)
+    application: serve.Application = deployment.bind(replica)
+    return application
+
+
+def prepare(args: Mapping[str, object], progress: Progress) -> None:
+    """Installs the card and builds its graphs, so that a replica's start is only a load.
+
+    Raises ProfileInvalid, GardenError, CardNotInstalled and KernelError.
+    """
+    prepare_model(_validated(args), Settings().home, progress)
+
+
+def _validated(args: Mapping[str, object]) -> ReplicaArgs:
+    try:
+        return ReplicaArgs.model_validate(args)
+    except ValidationError as error:
+        raise ProfileInvalid(f"not the arguments of an encoder-decoder: {error}") from error

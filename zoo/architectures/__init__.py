@@ -1,0 +1,1 @@
+"""Networks that no library has, with their own two files: config and weights."""

@@ -1,0 +1,128 @@
+"""A class for every text: the loss, and accuracy, F1 and confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from zoo.batch_order import BatchOrder
+from zoo.encoder.low_rank import add_low_rank, freeze, learn
+from zoo.encoder.minilm import base_tokenizer, with_head
+from zoo.encoder.padded_text import attention_of, stacked
+
+BATCH_TOKENS = 2048
+MAX_TOKENS = 128  # the beginning of a text
+RANK = 4
+QUICK_TEXTS = 128
+
+
+@dataclass(frozen=True)
+class Labelled:
+    text: str
+    label: int
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """`confusion[true][guessed]`; precision, recall and F1 of the last class."""
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class ClassTrainee:
+    """See `zoo.training.Trainee`."""
+
+    model: BertForSequenceClassification
+
+    def __init__(
+        self,
+        training: Sequence[Labelled],
+        held_out: Sequence[Labelled],
+        labels: Sequence[str],
+        seed: int,
+    ) -> None:
+        self.model = trainable_model(labels, seed)
+        self.tokenizer = base_tokenizer()
+        self.labels = tuple(labels)
+        self.held_out = encode(self.tokenizer, held_out)
+        self.held_out_labels = [one.label for one in held_out]
+        self._rows = encode(self.tokenizer, training)
+        self._labels = [one.label for one in training]
+        self._order = BatchOrder([len(row) for row in self._rows], BATCH_TOKENS, seed)
+
+    def loss(self, step: int) -> Tensor:
+        places = self._order.at(step)
+        logits = self._logits([self._rows[place] for place in places])
+        return nn.functional.cross_entropy(
+            logits.float(), torch.tensor([self._labels[place] for place in places])
+        )
+
+    def measure(self) -> Mapping[str, float]:
+        found = self.figures(every=max(1, len(self.held_out) // QUICK_TEXTS))
+        return {"accuracy": found.accuracy, "F1": found.f1}
+
+    def figures(self, every: int = 1) -> ClassFigures:
+        """In float32, over every so many-th held-out text."""
+        self.model.eval()
+        guesses: list[int] = []
+        rows = self.held_out[::every]
+        for start in range(0, len(rows), 32):
+            with torch.no_grad():
+                guesses += self._logits(rows[start : start + 32]).argmax(-1).tolist()
+        return figures_of(self.held_out_labels[::every], guesses, len(self.labels))
+
+    def _logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        logits: Tensor = self.model(
+            input_ids=stacked(rows), attention_mask=attention_of(rows)
+        ).logits
+        return logits
+
+
+def figures_of(labels: Sequence[int], guesses: Sequence[int], classes: int) -> ClassFigures:
+    confusion = [[0] * classes for _ in range(classes)]
+    for label, guess in zip(labels, guesses, strict=True):
+        confusion[label][guess] += 1
+    hits = confusion[-1][-1]
+    precision = hits / max(1, sum(row[-1] for row in confusion))
+    recall = hits / max(1, sum(confusion[-1]))
+    return ClassFigures(
+        accuracy=sum(confusion[one][one] for one in range(classes)) / max(1, len(labels)),
+        precision=precision,
+        recall=recall,
+        f1=2 * precision * recall / max(1e-9, precision + recall),
+        confusion=tuple(map(tuple, confusion)),
+    )
+
+
+def trainable_model(labels: Sequence[str], seed: int) -> BertForSequenceClassification:
+    """A new head; low-rank changes in the pooler and the upper half of the body."""
+    names = dict(enumerate(labels))
+    model = with_head(
+        BertForSequenceClassification,
+        seed,
+        num_labels=len(labels),
+        id2label=names,
+        label2id={label: place for place, label in names.items()},
+    )
+    freeze(model)
+    add_low_rank(model, r"bert\.encoder\.layer\.[345]\..*(query|key|value|dense)", RANK)
+    add_low_rank(model, r"bert\.pooler\.dense", RANK)
+    learn(model, r".*lora_[AB]")
+    learn(model, r"classifier\..*")
+    return model
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[Labelled]) -> list[tuple[int, ...]]:
+    tokenizer.enable_truncation(MAX_TOKENS)
+    found = tokenizer.encode_batch([one.text for one in texts])
+    tokenizer.no_truncation()
+    return [tuple(one.ids) for one in found]

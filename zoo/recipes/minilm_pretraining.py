@@ -1,0 +1,16 @@
+"""MLM and NSP heads for all-MiniLM-L6-v2, so that it fills masks and judges next sentences."""
+
+from __future__ import annotations
+
+from zoo.encoder.pretraining_export import SEED, STEPS, pretraining
+from zoo.recipe import Recipe, run
+from zoo.training import Plan
+
+RECIPE = Recipe(
+    model="minilm-pretraining",
+    plan=Plan(steps=STEPS, learning_rate=2e-3, warmup=50, seed=SEED, measure_every=100),
+    prepare=pretraining,
+)
+
+if __name__ == "__main__":
+    run(RECIPE)

@@ -1,0 +1,17 @@
+"""English to French and German without attention: all of a sentence through one vector."""
+
+from __future__ import annotations
+
+from zoo.recipe import Recipe, run
+from zoo.training import Plan
+from zoo.translation.export import recurrent_translator
+from zoo.translation.plan import SEED, STEPS
+
+RECIPE = Recipe(
+    model="translator-gru",
+    plan=Plan(steps=STEPS, learning_rate=1e-3, warmup=200, seed=SEED),
+    prepare=lambda seed: recurrent_translator(attention=False, seed=seed),
+)
+
+if __name__ == "__main__":
+    run(RECIPE)

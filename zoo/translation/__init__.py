@@ -1,0 +1,1 @@
+"""English to French and German: one corpus, one tokenizer, one measure for three networks."""
