@@ -14,15 +14,14 @@ def machine(*flags: str, installed: bool = True) -> OpenVinoProbe:
     return OpenVinoProbe(lambda: frozenset(flags), lambda: installed)
 
 
-@pytest.mark.parametrize("flag", ["amx_bf16", "avx512_bf16"])
-def test_a_cpu_that_multiplies_in_bfloat16_is_used(flag: str) -> None:
-    assert why_no_bfloat16(machine("avx2", flag)) == ""
+def test_a_cpu_that_multiplies_in_bfloat16_is_used() -> None:
+    assert why_no_bfloat16(machine("avx2", "amx_bf16")) == ""
 
 
 @pytest.mark.parametrize(
     ("probe", "said"),
     [
-        (machine("avx2", "avx512f"), "the CPU has none of amx_bf16"),
+        (machine("avx2", "avx512_bf16"), "the CPU has no amx_bf16"),
         (machine("amx_bf16", installed=False), "onnxruntime-ep-openvino is not installed"),
     ],
 )
