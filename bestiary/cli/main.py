@@ -11,7 +11,19 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from bestiary.cli import deploy, doctor, keys, models, status, talk, up, zoo
+from bestiary.cli import (
+    deploy,
+    doctor,
+    explain,
+    keys,
+    models,
+    status,
+    talk,
+    tasks_encoder,
+    tasks_seq2seq,
+    up,
+    zoo,
+)
 from bestiary.cli.context import Context
 from bestiary.cli.screen import errors
 from bestiary.errors import BestiaryError
@@ -33,6 +45,15 @@ app.command("supervise", hidden=True)(up.supervise)
 app.command("chat", rich_help_panel="Use it")(talk.chat)
 app.command("complete", rich_help_panel="Use it")(talk.complete)
 app.command("embed", rich_help_panel="Use it")(talk.embed)
+app.command("similarity", rich_help_panel="Tasks")(tasks_encoder.similarity)
+app.command("rerank", rich_help_panel="Tasks")(tasks_encoder.rerank)
+app.command("classify", rich_help_panel="Tasks")(tasks_encoder.classify)
+app.command("token-classify", rich_help_panel="Tasks")(tasks_encoder.token_classify)
+app.command("fill-mask", rich_help_panel="Tasks")(tasks_encoder.fill_mask)
+app.command("next-sentence", rich_help_panel="Tasks")(tasks_encoder.next_sentence)
+app.command("explain", rich_help_panel="Tasks")(explain.explain)
+app.command("summarize", rich_help_panel="Tasks")(tasks_seq2seq.summarize)
+app.command("translate", rich_help_panel="Tasks")(tasks_seq2seq.translate)
 app.add_typer(models.app, name="models", rich_help_panel="Manage it")
 app.add_typer(keys.app, name="keys", rich_help_panel="Manage it")
 app.add_typer(deploy.app, name="deploy", rich_help_panel="Manage it")

@@ -15,19 +15,22 @@ from bestiary.cli.encoder_certificates import encoder_certificate_table
 from bestiary.cli.screen import ScreenProgress, console
 from bestiary.cli.up import reload_running
 from bestiary.garden import Family, InstalledModel, ModelCard
+from bestiary.garden.tasks import tasks_of
 from bestiary.profile.bindings import bind_tier, unbind_card, unbind_tier
 from bestiary.profile.load import load_profile
 from bestiary.schemas.routing import Tier
+
+COLUMNS = ("card", "family", "parameters", "licence", "installed", "tiers", "tasks")
 
 app = typer.Typer(help="The Model Garden: list, show, pull, add, remove.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(context: typer.Context) -> None:
-    """Show every card, whether it is installed, and the tiers that the profile binds it to."""
+    """Show every card, its tasks, whether it is installed, and the tiers it is bound to."""
     ctx: Context = context.obj
     bound = _tiers_by_card(ctx)
-    table = Table("card", "family", "parameters", "licence", "installed", "tiers", box=None)
+    table = Table(*COLUMNS, box=None)
     for card in ctx.garden.cards():
         table.add_row(
             card.id,
@@ -36,6 +39,7 @@ def list_models(context: typer.Context) -> None:
             card.license,
             "[green]yes[/green]" if ctx.garden.is_installed(card.id) else "no",
             " ".join(bound.get(card.id, ())),
+            " ".join((*tasks_of(card), *card.languages)),
         )
     console.print(table)
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,9 +17,9 @@ from bestiary_client import (
     ChatOptions,
     Choice,
     CompleteOptions,
-    ConnectionFailed,
     LatencyReceipt,
     Message,
+    Pooling,
     TextOptions,
     TextStream,
 )
@@ -28,9 +27,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bestiary.cli import decoding
-from bestiary.cli.context import Context
+from bestiary.cli.connected import connected
 from bestiary.cli.screen import console, errors
-from bestiary.errors import InvalidRequest, Unavailable
+from bestiary.errors import InvalidRequest
 
 Model = Annotated[str, typer.Option(help="A tier, auto, an alias or a model.")]
 Temperature = Annotated[
@@ -86,7 +85,7 @@ def chat(
     history: list[Message] = [{"role": "system", "content": system}] if system else []
     if message is None and not sys.stdin.isatty():
         message = _piped_in()
-    with _connected(context.obj) as client:
+    with connected(context.obj) as client:
         if message is None:
             _converse(client, history, options, receipt)
         else:
@@ -124,7 +123,7 @@ def complete(
         "echo": echo or None,
         "logprobs": logprobs,
     }
-    with _connected(context.obj) as client:
+    with connected(context.obj) as client:
         if best_of is not None and best_of > 1:  # known at its end only
             answer = client.complete(prompt, **options)
             print(answer.text)
@@ -139,11 +138,18 @@ def embed(
     texts: Annotated[list[str], typer.Argument(help="One text, or several to compare.")],
     model: Model = "auto",
     strict: Strict = False,
+    pooling: Annotated[
+        Pooling | None,
+        typer.Option(help="How a vector is made of the tokens'; default: the model's own way."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the vectors only.")] = False,
 ) -> None:
-    """Embed texts: one vector each, of unit length; several are compared with each other."""
-    with _connected(context.obj) as client:
-        found = client.embed(texts, model=model, strict=strict)
+    """Embed texts: one vector each, of unit length; several are compared with each other.
+
+    Example: bestiary embed "a cat" "a kitten" --pooling cls
+    """
+    with connected(context.obj) as client:
+        found = client.embed(texts, model=model, strict=strict, pooling=pooling)
     if as_json:
         print(json.dumps(found.vectors))
         return
@@ -154,22 +160,6 @@ def embed(
         return
     console.print(f"{dimensions} dimensions by {found.model}; cosine similarity of each pair:")
     console.print(_similarities(texts, found))
-
-
-@contextmanager
-def _connected(ctx: Context) -> Iterator[Bestiary]:
-    """A client of this machine's platform. Raises Unavailable where none runs."""
-    if not ctx.settings.key_file.exists():
-        raise Unavailable(
-            f"no platform has run with {ctx.settings.home} yet: start one with `bestiary up`"
-        )
-    with ctx.client() as client:
-        try:
-            yield client
-        except ConnectionFailed as error:
-            raise Unavailable(
-                f"no platform answers at {ctx.instance.url}: start it with `bestiary up`"
-            ) from error
 
 
 def _options(

@@ -7,6 +7,9 @@
   reads them, `adapter_memory` is where they lie, `adapters` says which is in which slot;
 - encoders, in the same way: `encoder_graph`, `bert`, `encoder_build`, `encoder_session`,
   `encoder`;
+- encoder-decoders, two graphs each: `source_graph`, `target_graph`, `seq2seq_layers`, `t5`,
+  `bart`, `recurrent`, `seq2seq_build`, `seq2seq_session`, `seq2seq`; certified by
+  `seq2seq_certify` with `seq2seq_reference` and `seq2seq_measures`;
 - built once, content-addressed: `build_cache`;
 - what a build lost, measured once beside torch: `certify`, `certificate_*`; whether it may be
   loaded all the same: `tolerated`;

@@ -18,15 +18,28 @@ from deployments.kernels.providers import CPU_ONLY, ProviderChoice
 from deployments.kernels.seq2seq_names import BUILD_VERSION, DECODER, ENCODER
 from deployments.kernels.seq2seq_session import Seq2SeqSession
 from deployments.kernels.sessions import SessionSettings, open_session
+from deployments.kernels.tolerated import require_tolerated
 
 LOG = logging.getLogger(__name__)
+KIND = "seq2seq"  # of builds
 
 
 def prepare_seq2seq(
     model: InstalledModel, engine: Seq2SeqEngine, home: Path, progress: Progress
 ) -> Path:
-    """Builds where that was not done. Raises KernelError, see `seq2seq_build`."""
-    return build_seq2seq_once(model, engine.precision, home, progress)
+    """Builds and certifies the graphs that the engine asks for, where that was not done.
+
+    Raises KernelError, see `seq2seq_build`; and for a build that is outside its card's
+    tolerance, so that whoever starts the platform hears of it.
+    """
+    # Imported only to certify: a replica needs neither psutil nor tokenizers for its kernels.
+    from deployments.kernels.seq2seq_certify import certify_seq2seq_once
+
+    folder = build_seq2seq_once(model, engine.precision, home, progress)
+    key = seq2seq_key(model, engine.precision)
+    certify_seq2seq_once(model, key, kernel_cache(home), progress)
+    require_tolerated(model.card, engine.precision, folder)
+    return folder
 
 
 def build_seq2seq_once(
@@ -50,11 +63,13 @@ def build_seq2seq_once(
 def open_seq2seq(
     model: InstalledModel, engine: Seq2SeqEngine, threads: int, home: Path, progress: Progress
 ) -> Seq2SeqSession:
-    """Builds where needed, then loads. `threads` 0: all cores. Raises KernelError.
+    """Builds where needed, then loads. `threads` 0: all cores. Raises KernelError, and that for
+    a build that is outside its card's tolerance too.
 
     On the CPU whatever there is beside it: a row's memory lies there, see `Seq2SeqSession`.
     """
     folder = build_seq2seq_once(model, engine.precision, home, progress)
+    require_tolerated(model.card, engine.precision, folder)
     LOG.info("%s runs on %s", model.card.id, CPU_ONLY.providers[0])
     return load_seq2seq(folder, engine.max_target_tokens, threads)
 
@@ -74,7 +89,7 @@ def load_seq2seq(
 
 def seq2seq_key(model: InstalledModel, precision: str) -> BuildKey:
     return BuildKey(
-        kind="seq2seq",
+        kind=KIND,
         builder_version=BUILD_VERSION,
         revision=model.revision,
         precision=precision,

@@ -60,7 +60,7 @@ class JsonPieces:
 
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text
+        return text.lstrip(" ")  # what is before the first word is byte-level tokenizers' own
 
     def source_token(self, token: int) -> str:
         name: str | None = self._tokenizer.id_to_token(token)

@@ -18,6 +18,7 @@ from scripted_server import (
     tool_call_reply,
     vectors_reply,
 )
+from task_replies import ENTRIES, ending, piece, ranked, rewrite_stream, task_reply
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -36,6 +37,12 @@ class Platform(ScriptedServer):
             return tool_call_reply()
         if body.get("echo"):
             return scored_completion()
+        task = got.path.removeprefix("/v1/")
+        if task == "rerank":
+            return ranked((0, 0.7))
+        if task in ENTRIES:
+            streamed = rewrite_stream(piece("A ti"), ending("tle"))
+            return streamed if body.get("stream") else task_reply(task)
         if body.get("stream"):
             return stream_reply("one, ", "two")
         return {
@@ -55,9 +62,12 @@ def test_every_block_runs(
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"README block {number}", "exec"), names)
     said = capsys.readouterr().out
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 10
     told = ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1", "look {'at'")
     for expected in (*told, " sea -1.5 [' sea', ' sky']"):
         assert expected in said
     assert names["sea"] == {"mood": "calm", "waves": 3}
     assert names["names"] == ["gecko"]
+    assert (names["label"], names["words"], names["follows"]) == ("spam", ["paris", "rome"], True)
+    assert (names["alike"], names["best"], names["title"]) == (0.83, 0, "A title")
+    assert "A title\nbonjour [0.9, 0.1]\n        hello </s>" in said

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from bestiary_client._errors import StreamBroken
-from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
+from bestiary_client._frames import FrameReader, StreamFacts
+from bestiary_client._json import JsonObject, get, get_objects, get_optional
 from bestiary_client._logprobs import logprobs
-from bestiary_client._receipts import LatencyReceipt, receipt_of
-from bestiary_client._replies import completion_of, error_told, usage
+from bestiary_client._replies import completion_of
 from bestiary_client._results import (
     Choice,
     ChoiceEnd,
@@ -18,46 +17,19 @@ from bestiary_client._results import (
     TokenLogprob,
     ToolCall,
     ToolCallDelta,
-    Usage,
 )
 
-DONE = "[DONE]"
 
-
-class Assembly:
-    """`begin` with the reply's headers, then `feed` the data of each server-sent event."""
+class Assembly(FrameReader[StreamEvent]):
+    """Of the OpenAI wire: each frame has choices."""
 
     def __init__(self) -> None:
-        self.headers: Mapping[str, str] = {}
-        self.usage: Usage | None = None
-        self.receipt: LatencyReceipt | None = None
-        self.done = False
+        super().__init__()
         self._choices: dict[int, _ChoiceSoFar] = {}
-        self._id = self._model = ""
 
-    def begin(self, headers: Mapping[str, str]) -> None:
-        self.headers = headers
-
-    def feed(self, data: str) -> Iterator[StreamEvent]:
-        """Raises StreamBroken where the platform failed in the middle of the stream."""
-        if data == DONE:
-            self.done = True
-            return
-        frame = parse_object(data)
-        failure = frame.get("error")
-        if isinstance(failure, dict):
-            cause = error_told(failure, None, self.headers)
-            told = f"the platform failed midway: {cause.message}"
-            raise StreamBroken(told, cause.request_id, cause.code) from cause
-        self._note(frame)
+    def read(self, frame: JsonObject) -> Iterator[StreamEvent]:
         for choice in get_objects(frame, "choices"):
             yield from self._choice(choice)
-
-    def check_done(self) -> None:
-        """Raises StreamBroken where nothing more comes though the stream is not at its end."""
-        if not self.done:
-            told = "the stream ended before its end"
-            raise StreamBroken(told, self.headers.get("x-request-id"))
 
     def text(self, index: int = 0) -> str:
         return self._so_far(index).text
@@ -71,20 +43,13 @@ class Assembly:
     def completion(self) -> Completion:
         indices = sorted({0, *self._choices})
         return completion_of(
-            self._id,
-            self._model,
+            self.id,
+            self.model,
             tuple(self._so_far(index).choice(index) for index in indices),
             self.usage,
             self.receipt,
             self.headers,
         )
-
-    def _note(self, frame: JsonObject) -> None:
-        self._id = get(frame, "id", str)
-        self._model = get(frame, "model", str)
-        self.usage = usage(frame) or self.usage
-        if "bestiary" in frame:
-            self.receipt = receipt_of(frame, self.headers)
 
     def _choice(self, choice: JsonObject) -> Iterator[StreamEvent]:
         """Chat puts its text into a delta, completions do not."""
@@ -168,10 +133,11 @@ def _joined(pieces: list[ToolCallDelta]) -> ToolCall:
     )
 
 
-class StreamSoFar:
+class StreamSoFar(StreamFacts):
     """What a stream, sync or async, tells of itself; of the first choice where there are more."""
 
     def __init__(self, assembly: Assembly) -> None:
+        super().__init__(assembly)
         self._assembly = assembly
 
     @property
@@ -188,30 +154,3 @@ class StreamSoFar:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """What has come so far."""
         return self._assembly.tool_calls()
-
-    @property
-    def usage(self) -> Usage | None:
-        """None before the end."""
-        return self._assembly.usage
-
-    @property
-    def receipt(self) -> LatencyReceipt | None:
-        """None before the end."""
-        return self._assembly.receipt
-
-    @property
-    def model(self) -> str | None:
-        """The one that answers; None before it does, as all below."""
-        return self._assembly.headers.get("x-bestiary-model")
-
-    @property
-    def tier(self) -> str | None:
-        return self._assembly.headers.get("x-bestiary-tier")
-
-    @property
-    def route_reason(self) -> str | None:
-        return self._assembly.headers.get("x-bestiary-route-reason")
-
-    @property
-    def request_id(self) -> str | None:
-        return self._assembly.headers.get("x-request-id")

@@ -11,6 +11,7 @@ from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
 from bestiary_client._async_streaming import AsyncTextStream
+from bestiary_client._async_tasks import AsyncTasks
 from bestiary_client._async_transport import AsyncTransport
 from bestiary_client._exchange import Answer
 from bestiary_client._json import JsonObject, parse_object
@@ -21,6 +22,7 @@ from bestiary_client._requests import (
     ChatOptions,
     CompleteOptions,
     Message,
+    Pooling,
     RoutingOptions,
     chat_call,
     complete_call,
@@ -33,7 +35,7 @@ from bestiary_client._settings import settings
 from bestiary_client._timeouts import Timeout, timeout_of
 
 
-class AsyncBestiary:
+class AsyncBestiary(AsyncTasks):
     """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:$BESTIARY_PORT or 8000).
 
     `api_key` defaults to $BESTIARY_API_KEY, and on this machine to the key that
@@ -93,10 +95,15 @@ class AsyncBestiary:
         texts: str | Sequence[str],
         *,
         dimensions: int | None = None,
+        pooling: Pooling | None = None,
         **options: Unpack[RoutingOptions],
     ) -> Embeddings:
-        """One vector of unit length per text. `dimensions` keeps the first ones."""
-        answer = await self._transport.send(embed_call(texts, dimensions, options))
+        """One vector of unit length per text. `dimensions` keeps the first ones.
+
+        `pooling` makes it of the tokens' mean, the first token or BERT's pooler; default: as
+        the model was trained.
+        """
+        answer = await self._transport.send(embed_call(texts, dimensions, pooling, options))
         result = _replies.embeddings(parse_object(answer.content), answer.headers)
         self._transport.last_receipt.set(result.receipt)
         return result

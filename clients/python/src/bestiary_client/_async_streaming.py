@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
+from typing import TypeVar
 
 import httpx2
 from typing_extensions import Self
 
 from bestiary_client._assembly import Assembly, StreamSoFar
 from bestiary_client._exchange import failure_in_reply
+from bestiary_client._frames import FrameReader
 from bestiary_client._receipts import LastReceipt
 from bestiary_client._results import Completion, StreamEvent, TextDelta
 from bestiary_client._timeouts import Budget
 
+E = TypeVar("E")
 Opening = Callable[[], "Awaitable[tuple[httpx2.Response, Budget]]"]
 
 
@@ -23,7 +26,7 @@ class AsyncTextStream(StreamSoFar):
     def __init__(self, opening: Opening, last: LastReceipt) -> None:
         super().__init__(Assembly())
         # The generator must not know this object: without a cycle, dropping it hangs up at once.
-        self._events = _read(opening, self._assembly, last)
+        self._events = read_events(opening, self._assembly, last)
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
@@ -64,22 +67,22 @@ class AsyncTextStream(StreamSoFar):
         await self.aclose()
 
 
-async def _read(
-    opening: Opening, assembly: Assembly, last: LastReceipt
-) -> AsyncGenerator[StreamEvent | None, None]:
+async def read_events(
+    opening: Opening, reader: FrameReader[E], last: LastReceipt
+) -> AsyncGenerator[E | None, None]:
     """First None, once the platform has answered; then events. Owns the connection."""
     response, budget = await opening()
     try:
-        assembly.begin(response.headers)
+        reader.begin(response.headers)
         yield None
         async for frame in httpx2.EventSource(response):
             budget.check(response.headers.get("x-request-id"))
-            for event in assembly.feed(frame.data):
+            for event in reader.feed(frame.data):
                 yield event
-            if assembly.done:
+            if reader.done:
                 break
-        assembly.check_done()
-        last.set(assembly.receipt)
+        reader.check_done()
+        last.set(reader.receipt)
     except httpx2.RequestError as error:
         raise failure_in_reply(error, response.headers.get("x-request-id")) from error
     finally:

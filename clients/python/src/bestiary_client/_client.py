@@ -19,6 +19,7 @@ from bestiary_client._requests import (
     ChatOptions,
     CompleteOptions,
     Message,
+    Pooling,
     RoutingOptions,
     chat_call,
     complete_call,
@@ -29,11 +30,12 @@ from bestiary_client._results import Completion, Embeddings, Model, TokenCount
 from bestiary_client._retries import DEFAULT_MAX_RETRIES, RetryPolicy
 from bestiary_client._settings import settings
 from bestiary_client._streaming import TextStream
+from bestiary_client._tasks import Tasks
 from bestiary_client._timeouts import Timeout, timeout_of
 from bestiary_client._transport import Transport
 
 
-class Bestiary:
+class Bestiary(Tasks):
     """A platform at `base_url` (else $BESTIARY_URL, else http://127.0.0.1:$BESTIARY_PORT or 8000).
 
     `api_key` defaults to $BESTIARY_API_KEY, and on this machine to the key that
@@ -91,10 +93,15 @@ class Bestiary:
         texts: str | Sequence[str],
         *,
         dimensions: int | None = None,
+        pooling: Pooling | None = None,
         **options: Unpack[RoutingOptions],
     ) -> Embeddings:
-        """One vector of unit length per text. `dimensions` keeps the first ones."""
-        answer = self._transport.send(embed_call(texts, dimensions, options))
+        """One vector of unit length per text. `dimensions` keeps the first ones.
+
+        `pooling` makes it of the tokens' mean, the first token or BERT's pooler; default: as
+        the model was trained.
+        """
+        answer = self._transport.send(embed_call(texts, dimensions, pooling, options))
         result = _replies.embeddings(parse_object(answer.content), answer.headers)
         self._transport.last_receipt.set(result.receipt)
         return result

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import sys
-from array import array
 from collections.abc import Mapping
 
 from bestiary_client._errors import ApiError, UnexpectedReply, error_class
 from bestiary_client._json import JsonObject, get, get_objects, get_optional, parse_object
 from bestiary_client._logprobs import logprobs
+from bestiary_client._numbers import packed_floats, strings
 from bestiary_client._receipts import LatencyReceipt, receipt_of
 from bestiary_client._results import (
     Choice,
@@ -98,7 +95,7 @@ def embeddings(body: JsonObject, headers: Headers) -> Embeddings:
     told = usage(body)
     return Embeddings(
         model=get(body, "model", str),
-        vectors=tuple(_vector(get(row, "embedding", str)) for row in rows),
+        vectors=tuple(packed_floats(get(row, "embedding", str), "an embedding") for row in rows),
         prompt_tokens=told.prompt_tokens if told else 0,
         request_id=headers.get("x-request-id"),
         receipt=receipt_of(body, headers),
@@ -125,7 +122,14 @@ def model(body: JsonObject) -> Model:
         card=get_optional(told, "card", str),
         context_length=get_optional(told, "context_length", int),
         license=get_optional(told, "license", str),
+        tasks=_names(told, "tasks"),
+        languages=_names(told, "languages"),
     )
+
+
+def _names(told: JsonObject, field: str) -> tuple[str, ...]:
+    """Platforms from before there were tasks say none."""
+    return () if told.get(field) is None else strings(told, field)
 
 
 def receipt_in(content: bytes, headers: Headers) -> LatencyReceipt | None:
@@ -173,15 +177,3 @@ def _some(choices: list[JsonObject]) -> list[JsonObject]:
     if not choices:
         raise UnexpectedReply("the reply holds no choice")
     return choices
-
-
-def _vector(encoded: str) -> list[float]:
-    """base64 of little-endian float32."""
-    vector = array("f")
-    try:
-        vector.frombytes(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise UnexpectedReply("an embedding is not base64 of float32") from error
-    if sys.byteorder == "big":
-        vector.byteswap()
-    return vector.tolist()

@@ -14,6 +14,7 @@ from bestiary_client._tools import MessageToolCall, ResponseFormat, Tool, ToolCh
 
 DEFAULT_TEXT_MODEL = "gecko"
 DEFAULT_EMBEDDING_MODEL = "auto"
+Pooling = Literal["mean", "cls", "pooler"]
 
 
 class Message(TypedDict, total=False):
@@ -101,7 +102,7 @@ _SAMPLING = (
 
 def chat_call(messages: str | Sequence[Message], options: ChatOptions, stream: bool) -> Call:
     """A plain string is one message of the user."""
-    _refuse_unknown(options, ChatOptions)
+    refuse_unknown(options, ChatOptions)
     body: JsonObject = {"messages": _messages(messages)}
     tools, logprobs = options.get("tools"), options.get("logprobs")
     if tools is not None:
@@ -112,7 +113,7 @@ def chat_call(messages: str | Sequence[Message], options: ChatOptions, stream: b
 
 
 def complete_call(prompt: str | Sequence[str], options: CompleteOptions, stream: bool) -> Call:
-    _refuse_unknown(options, CompleteOptions)
+    refuse_unknown(options, CompleteOptions)
     body: JsonObject = {"prompt": prompt if isinstance(prompt, str) else list(prompt)}
     logprobs = options.get("logprobs")
     if logprobs is not None:
@@ -120,31 +121,38 @@ def complete_call(prompt: str | Sequence[str], options: CompleteOptions, stream:
     return _text_call("/v1/completions", body, options, stream)
 
 
-def embed_call(texts: str | Sequence[str], dimensions: int | None, options: RoutingOptions) -> Call:
-    _refuse_unknown(options, RoutingOptions)
+def embed_call(
+    texts: str | Sequence[str],
+    dimensions: int | None,
+    pooling: Pooling | None,
+    options: RoutingOptions,
+) -> Call:
+    refuse_unknown(options, RoutingOptions)
     body: JsonObject = {
-        "model": _model(options, DEFAULT_EMBEDDING_MODEL),
+        "model": model_of(options, DEFAULT_EMBEDDING_MODEL),
         "input": [texts] if isinstance(texts, str) else list(texts),
         "encoding_format": "base64",
     }
     if dimensions is not None:
         body["dimensions"] = dimensions
-    return _call("/v1/embeddings", body, options)
+    if pooling is not None:
+        body["pooling"] = pooling
+    return post_call("/v1/embeddings", body, options)
 
 
 def count_call(text: str | Sequence[Message], options: RoutingOptions) -> Call:
     """A string is counted as it stands, messages with the model's chat template."""
-    _refuse_unknown(options, RoutingOptions)
-    body: JsonObject = {"model": _model(options, DEFAULT_TEXT_MODEL)}
+    refuse_unknown(options, RoutingOptions)
+    body: JsonObject = {"model": model_of(options, DEFAULT_TEXT_MODEL)}
     if isinstance(text, str):
         body["text"] = text
     else:
         body["messages"] = _messages(text)
-    return _call("/v1/tokenize", body, options)
+    return post_call("/v1/tokenize", body, options)
 
 
 def _text_call(path: str, prompt: JsonObject, options: TextOptions, stream: bool) -> Call:
-    body: JsonObject = {"model": _model(options, DEFAULT_TEXT_MODEL), **prompt}
+    body: JsonObject = {"model": model_of(options, DEFAULT_TEXT_MODEL), **prompt}
     chosen: JsonObject = {**options}
     body.update({name: chosen[name] for name in _SAMPLING if chosen.get(name) is not None})
     stop = options.get("stop")
@@ -155,24 +163,24 @@ def _text_call(path: str, prompt: JsonObject, options: TextOptions, stream: bool
         body["logit_bias"] = {str(token): bias for token, bias in biases.items()}
     if stream:
         body.update(stream=True, stream_options={"include_usage": True})
-    return _call(path, body, options)
+    return post_call(path, body, options)
 
 
-def _call(path: str, body: JsonObject, options: RoutingOptions) -> Call:
+def post_call(path: str, body: JsonObject, options: RoutingOptions) -> Call:
     headers = {"x-bestiary-receipt": "body"}
     if options.get("strict"):
         headers["x-bestiary-strict"] = "true"
     return Call("POST", path, body, headers=headers, timeout=options.get("timeout"))
 
 
-def _refuse_unknown(options: RoutingOptions, known: type[RoutingOptions]) -> None:
+def refuse_unknown(options: RoutingOptions, known: type[RoutingOptions]) -> None:
     """A misspelt option must not be ignored; type checkers find it earlier."""
     unknown = sorted(options.keys() - known.__annotations__.keys())
     if unknown:
         raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known.__annotations__)}")
 
 
-def _model(options: RoutingOptions, default: str) -> str:
+def model_of(options: RoutingOptions, default: str) -> str:
     model = options.get("model")
     return default if model is None else model
 

@@ -155,11 +155,13 @@ class Model:
 
     id: str
     kind: str | None = None  # "auto", "tier", "card" or "alias"
-    family: str | None = None  # "text" or "encoder"
+    family: str | None = None  # "text", "encoder" or "seq2seq"
     tier: str | None = None
     card: str | None = None
     context_length: int | None = None  # tokens
     license: str | None = None
+    tasks: tuple[str, ...] = ()  # what it can do, for instance "classify"
+    languages: tuple[str, ...] = ()  # of a translator: "en-fr", from English to French
 
 
 @dataclass(frozen=True)

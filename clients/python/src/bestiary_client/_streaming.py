@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 import httpx2
 from typing_extensions import Self
 
 from bestiary_client._assembly import Assembly, StreamSoFar
 from bestiary_client._exchange import failure_in_reply
+from bestiary_client._frames import FrameReader
 from bestiary_client._receipts import LastReceipt
 from bestiary_client._results import Completion, StreamEvent, TextDelta
 from bestiary_client._timeouts import Budget
 
+E = TypeVar("E")
 Opening = Callable[[], "tuple[httpx2.Response, Budget]"]
 
 
@@ -29,7 +32,7 @@ class TextStream(StreamSoFar):
     def __init__(self, opening: Opening, last: LastReceipt) -> None:
         super().__init__(Assembly())
         # The generator must not know this object: without a cycle, dropping it hangs up at once.
-        self._events = _read(opening, self._assembly, last)
+        self._events = read_events(opening, self._assembly, last)
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -68,21 +71,21 @@ class TextStream(StreamSoFar):
         self.close()
 
 
-def _read(
-    opening: Opening, assembly: Assembly, last: LastReceipt
-) -> Generator[StreamEvent | None, None, None]:
+def read_events(
+    opening: Opening, reader: FrameReader[E], last: LastReceipt
+) -> Generator[E | None, None, None]:
     """First None, once the platform has answered; then events. Owns the connection."""
     response, budget = opening()
     try:
-        assembly.begin(response.headers)
+        reader.begin(response.headers)
         yield None
         for frame in httpx2.EventSource(response):
             budget.check(response.headers.get("x-request-id"))
-            yield from assembly.feed(frame.data)
-            if assembly.done:
+            yield from reader.feed(frame.data)
+            if reader.done:
                 break
-        assembly.check_done()
-        last.set(assembly.receipt)
+        reader.check_done()
+        last.set(reader.receipt)
     except httpx2.RequestError as error:
         raise failure_in_reply(error, response.headers.get("x-request-id")) from error
     finally:
