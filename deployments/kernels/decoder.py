@@ -51,7 +51,7 @@ def prepare_decoder(
     for graph, precision in _precisions(engine, choice).items():
         wanted = engine.model_copy(update={"precision": precision})
         folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
-        key = _key(model, wanted, adapters and precision != PROMPTS_ONLY)
+        key = _key(model, wanted, adapters)
         certify_once(model, key, kernel_cache(home), choice, progress)
         _require_tolerated(model, graph, precision, folder)
 
@@ -72,7 +72,6 @@ def build_decoder_once(
     """
     precision = chosen_precision(engine.precision, choose_providers(machine_probe()))
     engine = engine.model_copy(update={"precision": precision})
-    adapters = adapters and precision != PROMPTS_ONLY
     positions = _positions(model, engine)
 
     def write(folder: Path) -> None:
@@ -141,7 +140,7 @@ def _require_tolerated(model: InstalledModel, graph: Graph, precision: str, fold
 
 def _key(model: InstalledModel, engine: TextEngine, adapters: bool) -> BuildKey:
     options = [("positions", str(_positions(model, engine)))]
-    if adapters:
+    if adapters and engine.precision != PROMPTS_ONLY:
         options.append(("adapters", "by row"))
     return BuildKey(
         kind="decoder",

@@ -17,7 +17,7 @@ SEGMENT_BYTES = 64 * 2**20
 
 
 class KvBlocks:
-    """Ask for blocks and `give` them back; segments are never given back."""
+    """Ask for blocks and `give` them back."""
 
     def __init__(self) -> None:
         self._free: list[KvTokens] = []
@@ -35,6 +35,10 @@ class KvBlocks:
 
     def give(self, block: KvTokens) -> None:
         self._free.append(block)
+
+    def release(self) -> None:
+        """Lets go of what is free: a segment goes back to the system once none of it is in use."""
+        self._free.clear()
 
     def _grow(self, like: KvTokens) -> None:
         count = max(1, SEGMENT_BYTES // like.nbytes)

@@ -90,6 +90,7 @@ class PrefixCache:
                 kept.append(key)
         except MemoryError:
             self._evict(self._bytes // 2)
+            self._memory.release()
         else:
             self._touch(kept)
         finally:  # the bound holds where a copy fails, too
