@@ -11,8 +11,8 @@
   `bart`, `recurrent`, `seq2seq_build`, `seq2seq_session`, `seq2seq`; certified by
   `seq2seq_certify` with `seq2seq_reference` and `seq2seq_measures`;
 - built once, content-addressed: `build_cache`;
-- what a build lost, measured once beside torch: `certify`, `certificate_*`; whether it may be
-  loaded all the same: `tolerated`;
+- what a build lost, measured beside torch: `certify`, `certificate_*`, once (`certified_once`);
+  whether it may be loaded all the same: `tolerated`;
 - where a graph runs, and with which options: `providers`, `sessions`.
 
 Kernels know tensors and ONNX Runtime. They know no request and no Ray, and no tokenizer but to

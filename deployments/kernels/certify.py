@@ -1,13 +1,10 @@
-"""Certifies a decoder's build: measures it once, beside torch, on the machine that it is for.
+"""Certifies a decoder's build: measures it beside torch, on the machine that it is for.
 
-Done by whoever prepares a model (`bestiary setup`, `bestiary up`), never by a replica.
+When that is done is `certified_once.py`'s.
 """
 
 from __future__ import annotations
 
-import platform
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from bestiary.errors import KernelError
@@ -27,15 +24,18 @@ from deployments.kernels.certificate_measures import (
     speed_of,
 )
 from deployments.kernels.certificate_reference import reference_of
-from deployments.kernels.certificate_text import MOST_TOKENS, SHA256
+from deployments.kernels.certificate_text import MOST_TOKENS
+from deployments.kernels.certified_once import (
+    certify_build_once,
+    circumstances,
+    still_holds,
+)
 from deployments.kernels.decoder_load import Room, cannot_run, load_alone, load_decoder
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.precision_choice import PROMPTS_ONLY
 from deployments.kernels.providers import ProviderChoice
 
 FORMAT = 1  # counted up by whoever changes what a certificate says
-LIBRARIES = ("numpy", "onnxruntime-gpu", "tokenizers", "torch", "transformers")
-MEASURES_WITH = "onnxruntime-gpu"  # another version of it may compute something else
 SLOTS = 16
 ONE_ADAPTER = AdapterLimits(1, 1)  # which no row has
 
@@ -49,38 +49,19 @@ def certify_once(
 ) -> None:
     """Writes the certificate of a build that is there, unless it has one that still holds.
 
-    One that was made with another text, processor, provider or ONNX Runtime does not.
     Raises KernelError where the build does not load.
     """
-    folder = cache.find(key)
-    if folder is None:
-        raise KernelError(f"there is no build of {model.card.id} in {key.precision} to certify")
-    if _holds(read_certificate(folder), choice):
-        return
-    with cache.locked(key):
-        if not _holds(read_certificate(folder), choice):  # another process may have been faster
-            with progress.step(f"Certifying {model.card.id} in {key.precision}"):
-                write_certificate(folder, _measured(model, key, folder, cache, choice))
-
-
-def processor() -> str:
-    """The name of this machine's CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def _holds(certificate: Certificate | None, choice: ProviderChoice) -> bool:
-    return certificate is not None and (
-        certificate.format,
-        certificate.text_sha256,
-        certificate.cpu,
-        certificate.provider,
-        certificate.versions.get(MEASURES_WITH),
-    ) == (FORMAT, SHA256, processor(), choice.providers[0], version(MEASURES_WITH))
+    provider = choice.providers[0]
+    certify_build_once(
+        model,
+        key,
+        cache,
+        progress,
+        holds=lambda folder: still_holds(read_certificate(folder), FORMAT, provider),
+        certify=lambda folder: write_certificate(
+            folder, _measured(model, key, folder, cache, choice)
+        ),
+    )
 
 
 def _measured(
@@ -96,20 +77,11 @@ def _measured(
         else:
             parity, tokens = parity_of(read, reference), len(reference.ids)
     return Certificate(
-        format=FORMAT,
-        card=model.card.id,
-        revision=model.revision,
-        precision=key.precision,
-        text_sha256=SHA256,
+        **circumstances(model, key, folder, FORMAT, choice.providers[0]),
         tokens=tokens,
         parity=parity,
         speed=speed,
         not_certified=reason,
-        bytes=sum(path.stat().st_size for path in folder.iterdir()),
-        versions={name: version(name) for name in LIBRARIES},
-        cpu=processor(),
-        provider=choice.providers[0],
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

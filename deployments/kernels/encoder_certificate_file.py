@@ -8,31 +8,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from bestiary.errors import KernelError
 from bestiary.garden.card import ModelCard
-from bestiary.garden.durable import write_durably
 from bestiary.garden.encoder_certificate import CertifiedEncoder, EncoderCertificate
 from deployments.kernels.build_cache import kernel_cache
-from deployments.kernels.certificate_file import CERTIFICATE_FILE
+from deployments.kernels.certificate_file import read_record
 from deployments.kernels.encoder_names import BUILD_VERSION, ENCODER
 
 LOG = logging.getLogger(__name__)
 
 
 def read_encoder_certificate(folder: Path) -> EncoderCertificate | None:
-    """None where there is none, or one that is damaged or of an older form."""
-    try:
-        return EncoderCertificate.model_validate_json((folder / CERTIFICATE_FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def write_encoder_certificate(folder: Path, certificate: EncoderCertificate) -> None:
-    """Replaces the one that is there; readers see the old or the new."""
-    text = certificate.model_dump_json(indent=2) + "\n"
-    write_durably(folder / CERTIFICATE_FILE, text.encode())
+    """See `read_record`."""
+    return read_record(folder, EncoderCertificate)
 
 
 def encoder_builds(home: Path, revision: str) -> tuple[CertifiedEncoder, ...]:

@@ -22,11 +22,11 @@ from bestiary.garden.encoder_certificate import EncoderCertificate, EncoderParit
 from bestiary.garden.encoder_tolerance import EncoderTolerance
 from bestiary.profile.models import EncoderEngine
 from bestiary.progress import Silent
+from deployments.kernels.certificate_file import write_certificate
 from deployments.kernels.encoder import open_encoder, prepare_encoder_kernel
 from deployments.kernels.encoder_certificate_file import (
     encoder_builds,
     read_encoder_certificate,
-    write_encoder_certificate,
 )
 from deployments.kernels.encoder_probe import sentences
 from tests.unit.encoder.small_models import LONGEST, saved_model
@@ -127,7 +127,7 @@ def test_one_that_was_made_elsewhere_or_otherwise_is_made_again(
 ) -> None:
     model = installed(BertModel, tmp_path / "model")
     first = prepared(model, home)
-    write_encoder_certificate(build_folder(home), first.model_copy(update=stale))
+    write_certificate(build_folder(home), first.model_copy(update=stale))
     again = prepared(model, home)
     assert (again.cpu, again.text_sha256, again.format) == (first.cpu, first.text_sha256, 1)
     assert again.versions == first.versions
