@@ -8,9 +8,12 @@ root: nothing here imports `services` or `deployments`.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
-from bestiary.errors import CardNotInstalled
+from pydantic import ValidationError
+
+from bestiary.errors import CardNotInstalled, ProfileInvalid
 from bestiary.garden.card import Family, ModelCard
 from bestiary.profile.models import (
     CardRequirement,
@@ -45,6 +48,9 @@ class CardLookup(Protocol):
     def installed_card(self, requirement: CardRequirement) -> ModelCard:
         """Raises CardNotInstalled."""
         ...
+
+
+Arguments = TypeVar("Arguments", bound=Frozen)
 
 
 class ReplicaArgs(Frozen):
@@ -83,6 +89,14 @@ class ApplicationSpec(Frozen):
     import_path: str
     route_prefix: str | None
     args: dict[str, object]
+
+
+def arguments(kind: type[Arguments], args: Mapping[str, object], whose: str) -> Arguments:
+    """What an application was handed as JSON. Raises ProfileInvalid that says `whose` it is not."""
+    try:
+        return kind.model_validate(args)
+    except ValidationError as error:
+        raise ProfileInvalid(f"not the arguments of {whose}: {error}") from error
 
 
 def applications(profile: Profile, garden: CardLookup) -> tuple[ApplicationSpec, ...]:

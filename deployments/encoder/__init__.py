@@ -1,5 +1,5 @@
 """The encoder family: texts in, vectors out, on ONNX Runtime with dynamic batching.
 
-`tokenization` text to ids; `batches` which inputs share a run; `engine` both and a session;
+`tokenization` text to ids; `engine` that, runs (`kernels/token_batches`) and a session;
 `batcher` many requests on one engine; `deployment` and `app` the Ray Serve side.
 """

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
 from ray import serve
 
-from bestiary.errors import ProfileInvalid
-from bestiary.profile.applications import ReplicaArgs
+from bestiary.profile.applications import ReplicaArgs, arguments
 from bestiary.profile.serve_options import serve_options
 from bestiary.progress import Progress
 from bestiary.settings import Settings
 from deployments.encoder.deployment import EncoderReplica
 from deployments.encoder.opening import prepare_encoder
 
+WHOSE = "an encoder"
 SHUTDOWN_TIMEOUT_S = 10.0
 
 
 def build(args: Mapping[str, object]) -> serve.Application:
     """`args` is the JSON of `ReplicaArgs`. Raises ProfileInvalid."""
-    replica = _validated(args)
+    replica = arguments(ReplicaArgs, args, WHOSE)
     options = serve_options(
         replica.resources,
         replica.scaling,
@@ -37,11 +36,4 @@ def prepare(args: Mapping[str, object], progress: Progress) -> None:
 
     Raises ProfileInvalid, GardenError, CardNotInstalled and KernelError.
     """
-    prepare_encoder(_validated(args), Settings().home, progress)
-
-
-def _validated(args: Mapping[str, object]) -> ReplicaArgs:
-    try:
-        return ReplicaArgs.model_validate(args)
-    except ValidationError as error:
-        raise ProfileInvalid(f"not the arguments of an encoder: {error}") from error
+    prepare_encoder(arguments(ReplicaArgs, args, WHOSE), Settings().home, progress)

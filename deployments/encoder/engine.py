@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.encoder.batches import plan_batches
 from deployments.encoder.heads import Encoder, Head
 from deployments.kernels.encoder_session import EncoderText
+from deployments.kernels.token_batches import plan_batches
 
 SMALLEST_NORM = np.float32(1e-12)
 Answer = TypeVar("Answer")

@@ -10,6 +10,7 @@
 - encoder-decoders, two graphs each: `source_graph`, `target_graph`, `seq2seq_layers`, `t5`,
   `bart`, `recurrent`, `seq2seq_build`, `seq2seq_session`, `seq2seq`; certified by
   `seq2seq_certify` with `seq2seq_reference` and `seq2seq_measures`;
+- which texts share a run of an encoder: `token_batches`;
 - built once, content-addressed: `build_cache`;
 - what a build lost, measured beside torch: `certify`, `certificate_*`, once (`certified_once`);
   whether it may be loaded all the same: `tolerated`;

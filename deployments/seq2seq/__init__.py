@@ -4,7 +4,7 @@
 - what a model does where a request does not say: `model_defaults`; both together: `plan`;
 - how one input is decoded: `forbidden` tokens, then `drawing` (greedy and sampling) or
   `beams`, behind one `search`;
-- many inputs in one step: `batches` for the encoder, `engine` for the rows, `loop` for the
-  requests;
+- many inputs in one step: `kernels/token_batches` for the encoder, `engine` for the rows,
+  `loop` for the requests;
 - `service` all of it without Ray; `opening`, `deployment` and `app` the Ray Serve side.
 """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bestiary.errors import EngineFailure
 from deployments.kernels.seq2seq_session import EncodedSource, Step
-from deployments.seq2seq.batches import plan_batches
+from deployments.kernels.token_batches import plan_batches
 from deployments.seq2seq.beams import BeamSearch
 from deployments.seq2seq.plan import Plan
 from deployments.seq2seq.search import Found, Search

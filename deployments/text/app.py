@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from bestiary.errors import ProfileInvalid
-from bestiary.profile.applications import ReplicaArgs
+from bestiary.profile.applications import ReplicaArgs, arguments
 from bestiary.profile.serve_options import serve_options
 from bestiary.progress import Progress
 from bestiary.settings import Settings
@@ -57,10 +56,7 @@ def prepare(args: Mapping[str, object], progress: Progress) -> None:
 
 
 def _validated(args: Mapping[str, object]) -> ReplicaArgs:
-    try:
-        replica = ReplicaArgs.model_validate(args)
-    except ValidationError as error:
-        raise ProfileInvalid(f"not the arguments of a text model: {error}") from error
+    replica = arguments(ReplicaArgs, args, "a text model")
     if replica.text is None:
         raise ProfileInvalid(f"deployment {replica.deployment!r} has no text section")
     return replica

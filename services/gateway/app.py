@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
 from ray import serve
 from ray.serve.config import BackpressureConfig
 
-from bestiary.errors import ProfileInvalid
-from bestiary.profile.applications import GATEWAY, GatewayArgs
+from bestiary.profile.applications import GATEWAY, GatewayArgs, arguments
 from bestiary.profile.models import Queue, Scaling
 from bestiary.profile.serve_options import serve_options
 from bestiary.progress import Progress
@@ -17,13 +15,14 @@ from bestiary.settings import Settings
 from bestiary.state.upgrade import upgrade
 from services.gateway.deployment import Gateway
 
+WHOSE = "the gateway"
 SHUTDOWN_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 1.0
 
 
 def build(args: Mapping[str, object]) -> serve.Application:
     """`args` is the JSON of `GatewayArgs`. Raises ProfileInvalid."""
-    validated = _validated(args)
+    validated = arguments(GatewayArgs, args, WHOSE)
     gateway = validated.profile.gateway
     options = serve_options(
         gateway.resources,
@@ -54,14 +53,7 @@ def prepare(args: Mapping[str, object], progress: Progress) -> None:
 
     Raises ProfileInvalid, or Unavailable where the database does not answer.
     """
-    _validated(args)
+    arguments(GatewayArgs, args, WHOSE)
     with progress.step("State database") as task:
         upgrade(Settings().resolved_database_url)
         task.advance()
-
-
-def _validated(args: Mapping[str, object]) -> GatewayArgs:
-    try:
-        return GatewayArgs.model_validate(args)
-    except ValidationError as error:
-        raise ProfileInvalid(f"not the arguments of the gateway: {error}") from error

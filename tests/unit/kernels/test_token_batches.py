@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.encoder.batches import PADDING_WORTH_A_RUN, plan_batches
+from deployments.kernels.token_batches import PADDING_WORTH_A_RUN, plan_batches
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=200)
 
