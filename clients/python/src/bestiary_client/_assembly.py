@@ -20,7 +20,7 @@ from bestiary_client._results import (
 )
 
 
-class Assembly(FrameReader[StreamEvent]):
+class Assembly(FrameReader[StreamEvent, Completion]):
     """Of the OpenAI wire: each frame has choices."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Assembly(FrameReader[StreamEvent]):
     def tool_calls(self, index: int = 0) -> tuple[ToolCall, ...]:
         return self._so_far(index).tool_calls
 
-    def completion(self) -> Completion:
+    def whole(self) -> Completion:
         indices = sorted({0, *self._choices})
         return completion_of(
             self.id,
@@ -131,6 +131,13 @@ def _joined(pieces: list[ToolCallDelta]) -> ToolCall:
         next((one.name for one in pieces if one.name is not None), ""),
         "".join(one.arguments for one in pieces),
     )
+
+
+def text_of_first(event: StreamEvent) -> str | None:
+    """The first choice's text in an event; None where there is none."""
+    if isinstance(event, TextDelta) and event.index == 0 and event.text:
+        return event.text
+    return None
 
 
 class StreamSoFar(StreamFacts):

@@ -16,10 +16,11 @@ from bestiary_client._replies import error_told, usage
 from bestiary_client._results import Usage
 
 DONE = "[DONE]"
-E_co = TypeVar("E_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True)  # an event
+W_co = TypeVar("W_co", covariant=True)  # the whole answer
 
 
-class FrameReader(ABC, Generic[E_co]):
+class FrameReader(ABC, Generic[E_co, W_co]):
     """`begin` with the reply's headers, then `feed` the data of each server-sent event."""
 
     def __init__(self) -> None:
@@ -32,6 +33,10 @@ class FrameReader(ABC, Generic[E_co]):
     @abstractmethod
     def read(self, frame: JsonObject) -> Iterator[E_co]:
         """The events of one frame."""
+
+    @abstractmethod
+    def whole(self) -> W_co:
+        """All that was told, at the end. Raises UnexpectedReply where it is not all."""
 
     def begin(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
@@ -67,7 +72,7 @@ class FrameReader(ABC, Generic[E_co]):
 class StreamFacts:
     """What a stream, sync or async, tells of itself beside its text."""
 
-    def __init__(self, reader: FrameReader[object]) -> None:
+    def __init__(self, reader: FrameReader[object, object]) -> None:
         self._reader = reader
 
     @property

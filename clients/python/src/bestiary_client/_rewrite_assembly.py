@@ -20,7 +20,7 @@ from bestiary_client._task_results import (
 )
 
 
-class RewriteAssembly(FrameReader[RewriteEvent]):
+class RewriteAssembly(FrameReader[RewriteEvent, Results[Rewriting]]):
     """Of the native wire: each frame is a piece of one input's text, or tells the usage."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class RewriteAssembly(FrameReader[RewriteEvent]):
         """None before its end."""
         return self._ended.get(index)
 
-    def results(self) -> Results[Rewriting]:
+    def whole(self) -> Results[Rewriting]:
         """Raises UnexpectedReply where an input was begun and never ended."""
         if not self._ended or self._texts.keys() != self._ended.keys():
             raise UnexpectedReply("the stream left a text without its end")
@@ -58,6 +58,11 @@ class RewriteAssembly(FrameReader[RewriteEvent]):
             request_id=self.headers.get("x-request-id"),
             receipt=self.receipt,
         )
+
+
+def text_of_first(event: RewriteEvent) -> str | None:
+    """The first input's text in an event; None where there is none."""
+    return event.text if isinstance(event, RewriteDelta) and event.index == 0 else None
 
 
 class RewriteSoFar(StreamFacts):
