@@ -11,9 +11,12 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 NEAR = 0.75  # Jaccard similarity of the sets of words
+
+T = TypeVar("T")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -60,3 +63,17 @@ class NearDuplicates:
 
     def _is_near(self, one: frozenset[str], other: frozenset[str]) -> bool:
         return len(one & other) >= self._near * len(one | other)
+
+
+def split(
+    found: Iterable[T], texts: Callable[[T], Sequence[str]], share: float, seed: int
+) -> tuple[list[T], list[T]]:
+    """To train on and held out. An example's first text decides, and no text of the first half
+    is nearly one of the second."""
+    rest: list[T] = []
+    held_out: list[T] = []
+    for one in found:
+        (held_out if is_held_out(texts(one)[0], share, seed) else rest).append(one)
+    near = NearDuplicates(text for one in held_out for text in texts(one))
+    training = [one for one in rest if not any(map(near.has_near, texts(one)))]
+    return training, held_out

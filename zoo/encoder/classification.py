@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 
 from zoo.batch_order import BatchOrder
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
-from zoo.encoder.minilm import base_tokenizer, with_head
+from zoo.encoder.minilm import base_tokenizer, label_config, with_head
 from zoo.encoder.padded_text import attention_of, stacked
 
 BATCH_TOKENS = 2048
@@ -105,14 +105,7 @@ def figures_of(labels: Sequence[int], guesses: Sequence[int], classes: int) -> C
 
 def trainable_model(labels: Sequence[str], seed: int) -> BertForSequenceClassification:
     """A new head; low-rank changes in the pooler and the upper half of the body."""
-    names = dict(enumerate(labels))
-    model = with_head(
-        BertForSequenceClassification,
-        seed,
-        num_labels=len(labels),
-        id2label=names,
-        label2id={label: place for place, label in names.items()},
-    )
+    model = with_head(BertForSequenceClassification, seed, **label_config(labels))
     freeze(model)
     add_low_rank(model, r"bert\.encoder\.layer\.[345]\..*(query|key|value|dense)", RANK)
     add_low_rank(model, r"bert\.pooler\.dense", RANK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo.data.code_mentions import Sentence, sentences
 from zoo.data.docstrings import docstrings, licences
-from zoo.data.held_out import NearDuplicates, is_held_out
+from zoo.data.held_out import split
 from zoo.data.packages import MINILM
 from zoo.encoder.delta_export import LICENSE, export_delta, learned_parameters
 from zoo.encoder.token_classification import ANY, TokenTrainee
@@ -62,11 +62,4 @@ def apart(found: list[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
     marked = [one for one in found if one.mentions]
     plain = [one for one in found if not one.mentions]
     both = marked + plain[:: max(1, 2 * len(plain) // len(marked))]
-    held_out = [one for one in both if is_held_out(one.text, SHARE, SPLIT_SEED)]
-    near = NearDuplicates(one.text for one in held_out)
-    training = [
-        one
-        for one in both
-        if not is_held_out(one.text, SHARE, SPLIT_SEED) and not near.has_near(one.text)
-    ]
-    return training, held_out
+    return split(both, lambda sentence: (sentence.text,), SHARE, SPLIT_SEED)

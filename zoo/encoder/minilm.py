@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,13 @@ def base_tokenizer() -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def label_config(labels: Sequence[str]) -> dict[str, object]:
+    """What a config says of a classifier's labels."""
+    names = dict(enumerate(labels))
+    places = {label: place for place, label in names.items()}
+    return {"num_labels": len(labels), "id2label": names, "label2id": places}
 
 
 def with_head(kind: type[Model], seed: int, **config: object) -> Model:

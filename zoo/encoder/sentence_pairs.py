@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from zoo.data.held_out import NearDuplicates, is_held_out
+from zoo.data.held_out import split
 from zoo.data.sentences import Document
 
 SHARE = 0.06
@@ -24,15 +24,7 @@ class SentencePair:
 def apart(documents: Iterable[Document]) -> tuple[list[Document], list[Document]]:
     """To train on and held out, whole documents. No sentence of the first half is nearly one
     of the second."""
-    found = list(dict.fromkeys(documents))
-    held_out = [one for one in found if is_held_out(one[0], SHARE, SPLIT_SEED)]
-    near = NearDuplicates(sentence for one in held_out for sentence in one)
-    training = [
-        one
-        for one in found
-        if not is_held_out(one[0], SHARE, SPLIT_SEED) and not any(map(near.has_near, one))
-    ]
-    return training, held_out
+    return split(dict.fromkeys(documents), lambda document: document, SHARE, SPLIT_SEED)
 
 
 def pairs(documents: Sequence[Document], seed: int) -> list[SentencePair]:

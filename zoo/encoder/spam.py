@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.data.emails import Email, emails
-from zoo.data.held_out import NearDuplicates, is_held_out
+from zoo.data.held_out import split
 from zoo.data.packages import MINILM, SPAM_ASSASSIN
 from zoo.encoder.classification import MAX_TOKENS, ClassTrainee, Labelled
 from zoo.encoder.delta_export import LICENSE, export_delta, learned_parameters
@@ -77,13 +77,6 @@ def spam(seed: int) -> Spam:
 
 
 def apart(found: list[Email]) -> tuple[list[Labelled], list[Labelled]]:
-    """To train on and held out. Spammers send one text many times: see `NearDuplicates`."""
+    """To train on and held out. Spammers send one text many times: see `held_out.split`."""
     texts = [Labelled(one.text[:READ], int(one.spam)) for one in found]
-    held_out = [one for one in texts if is_held_out(one.text, SHARE, SPLIT_SEED)]
-    near = NearDuplicates(one.text for one in held_out)
-    training = [
-        one
-        for one in texts
-        if not is_held_out(one.text, SHARE, SPLIT_SEED) and not near.has_near(one.text)
-    ]
-    return training, held_out
+    return split(texts, lambda labelled: (labelled.text,), SHARE, SPLIT_SEED)

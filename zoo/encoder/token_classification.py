@@ -14,7 +14,7 @@ from transformers import BertForTokenClassification
 from zoo.batch_order import BatchOrder
 from zoo.data.code_mentions import KINDS, Sentence
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
-from zoo.encoder.minilm import base_tokenizer, with_head
+from zoo.encoder.minilm import base_tokenizer, label_config, with_head
 from zoo.encoder.padded_text import attention_of, stacked
 from zoo.encoder.spans import label_names, labels_of, spans_of
 
@@ -107,14 +107,7 @@ class TokenTrainee:
 
 def trainable_model(seed: int) -> BertForTokenClassification:
     """A new head, and low-rank changes in all layers: what a name looks like is seen low down."""
-    names = dict(enumerate(LABELS))
-    model = with_head(
-        BertForTokenClassification,
-        seed,
-        num_labels=len(LABELS),
-        id2label=names,
-        label2id={label: place for place, label in names.items()},
-    )
+    model = with_head(BertForTokenClassification, seed, **label_config(LABELS))
     freeze(model)
     add_low_rank(model, r"bert\.encoder\.layer\.\d\..*(query|key|value|dense)", RANK)
     learn(model, r".*lora_[AB]")
