@@ -38,7 +38,10 @@ def certificate_table(builds: Iterable[CertifiedBuild]) -> Table:
 
 
 def _name(build: CertifiedBuild) -> str:
-    return f"{build.precision} + adapters" if "adapters" in build.options else build.precision
+    """Its precision, and what else it is known by: `w8a16 + kv int8 + adapters`."""
+    kv = [f"kv {build.options['kv']}"] if "kv" in build.options else []
+    adapters = ["adapters"] if "adapters" in build.options else []
+    return " + ".join([build.precision, *kv, *adapters])
 
 
 def _measured(build: CertifiedBuild) -> tuple[str, ...]:

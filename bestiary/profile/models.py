@@ -102,8 +102,22 @@ class TextEngine(Frozen):
     ] = "auto"
     draft_precision: Annotated[
         DecodePrecision | None,
-        Field(description="of a graph that guesses tokens for this one to check; None: no such"),
+        Field(
+            description="of a graph that guesses tokens for this one to check: a build of the same "
+            "model, or of draft_card; None: no such, and draft_card runs in this precision"
+        ),
     ] = None
+    draft_card: Annotated[
+        str | None,
+        Field(description="a smaller model of the same vocabulary that guesses tokens; None: none"),
+    ] = None
+    kv_precision: Annotated[
+        Literal["auto", "float", "int8"],
+        Field(
+            description="of keys and values; auto: int8 on CPUs that multiply bytes, where "
+            "precision is not fp32 and the model could be calibrated"
+        ),
+    ] = "auto"
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
     context: Annotated[int, Field(ge=64, description="tokens per sequence")] = 2048
     prefill_chunk: Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.errors import KernelError
@@ -15,13 +16,18 @@ from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
 from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildKey, kernel_cache
+from deployments.kernels.calibration import VERSION as CALIBRATION_VERSION
+from deployments.kernels.calibration import Calibration, calibrate, kept_calibration
 from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
 from deployments.kernels.decoder_names import BUILD_VERSION, Graph
 from deployments.kernels.decoder_session import DecoderSession
 from deployments.kernels.precision_choice import (
+    AUTO,
+    CALIBRATED,
     PROMPTS_ONLY,
     chosen_precision,
     chosen_prefill_precision,
+    keeps_kv_in_bytes,
 )
 from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
 from deployments.kernels.tolerated import require_tolerated
@@ -48,11 +54,11 @@ def prepare_decoder(
     from deployments.kernels.certify import certify_once
 
     choice = choose_providers(machine_probe())
+    _calibrate_once(model, engine, home, progress, choice)
     for graph, precision in _precisions(engine, choice).items():
-        wanted = engine.model_copy(update={"precision": precision})
-        folder = build_decoder_once(model, wanted, home, progress, adapters=adapters)
-        key = _key(model, wanted, adapters)
-        certify_once(model, key, kernel_cache(home), choice, progress)
+        plan = _plan(model, engine, precision, home, choice, adapters=adapters)
+        folder = _build_once(model, plan, home, progress)
+        certify_once(model, plan.key, kernel_cache(home), choice, progress)
         _require_tolerated(model, graph, precision, folder)
 
 
@@ -64,27 +70,15 @@ def build_decoder_once(
     *,
     adapters: bool = False,
 ) -> Path:
-    """The folder with the model's graph at this precision, built where it is missing.
+    """The folder with the graph that decodes for the engine, built where it is missing.
 
     `auto` is what it means on this machine. `adapters`: whether rows can have some; how many
-    and which is no part of the graph. A build that only reads prompts never takes any.
-    Raises KernelError, see `decoder_build.build_decoder`.
+    and which is no part of the graph. Raises KernelError, see `decoder_build.build_decoder`.
     """
-    precision = chosen_precision(engine.precision, choose_providers(machine_probe()))
-    engine = engine.model_copy(update={"precision": precision})
-    positions = _positions(model, engine)
-
-    def write(folder: Path) -> None:
-        # Imported only to build: onnx costs a replica's start half a second.
-        from deployments.kernels.decoder_build import build_decoder, build_prompt_graph
-
-        with progress.step(f"Building {model.card.id} in {engine.precision}"):
-            if engine.precision == PROMPTS_ONLY:
-                build_prompt_graph(model.path, folder, engine.precision, positions)
-            else:
-                build_decoder(model.path, folder, engine.precision, positions, adapters=adapters)
-
-    return kernel_cache(home).get_or_build(_key(model, engine, adapters), write)
+    choice = choose_providers(machine_probe())
+    precision = chosen_precision(engine.precision, choice)
+    plan = _plan(model, engine, precision, home, choice, adapters=adapters)
+    return _build_once(model, plan, home, progress)
 
 
 def open_decoder(
@@ -109,17 +103,97 @@ def open_decoder(
         reason = cannot_run(precision, choice)
         if reason:
             raise KernelError(reason)
-        wanted = engine.model_copy(update={"precision": precision})
-        takes_adapters = adapters is not None
-        folder = build_decoder_once(model, wanted, home, progress, adapters=takes_adapters)
+        plan = _plan(model, engine, precision, home, choice, adapters=adapters is not None)
+        folder = _build_once(model, plan, home, progress)
         _require_tolerated(model, graph, precision, folder)
         if precision == PROMPTS_ONLY:
             prompts = folder
         else:
             builds[graph] = folder
     LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
-    room = Room(engine.slots, engine.context, adapters)
+    room = Room(engine.slots, engine.context, adapters, engine.prefill_chunk)
     return load_decoder(builds, room, choice, threads, prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One build: what it is kept by, and what makes it."""
+
+    key: BuildKey
+    positions: int
+    adapters: bool
+    calibration: Calibration | None
+    kv_bytes: bool
+
+
+def _plan(
+    model: InstalledModel,
+    engine: TextEngine,
+    precision: str,
+    home: Path,
+    choice: ProviderChoice,
+    *,
+    adapters: bool,
+) -> _Plan:
+    """The same for whoever prepares and whoever opens: what is kept by then decides."""
+    positions = _positions(model, engine)
+    adapters = adapters and precision != PROMPTS_ONLY  # such a build never takes any
+    kept = kept_calibration(model, kernel_cache(home))
+    kv_bytes = keeps_kv_in_bytes(engine.kv_precision, engine.precision, choice)
+    if kv_bytes and kept is None:
+        if engine.kv_precision != AUTO:
+            raise KernelError(
+                f"{model.card.id} was not calibrated, which keys and values in int8 need; "
+                "kv_precision: float works without"
+            )
+        kv_bytes = False
+    calibration = kept if kv_bytes or precision in CALIBRATED else None
+    options = [("positions", str(positions))]
+    if adapters:
+        options.append(("adapters", "by row"))
+    if calibration is not None:
+        options.append(("calibration", str(CALIBRATION_VERSION)))
+    if kv_bytes:
+        options.append(("kv", "int8"))
+    key = BuildKey("decoder", BUILD_VERSION, model.revision, precision, tuple(options))
+    return _Plan(key, positions, adapters, calibration, kv_bytes)
+
+
+def _build_once(model: InstalledModel, plan: _Plan, home: Path, progress: Progress) -> Path:
+    """Raises KernelError, see `decoder_build.build_decoder`."""
+    precision = plan.key.precision
+
+    def write(folder: Path) -> None:
+        # Imported only to build: onnx costs a replica's start half a second.
+        from deployments.kernels.decoder_build import Writing, build_decoder, build_prompt_graph
+
+        writing = Writing(plan.positions, plan.adapters, plan.calibration, plan.kv_bytes)
+        build = build_prompt_graph if precision == PROMPTS_ONLY else build_decoder
+        with progress.step(f"Building {model.card.id} in {precision}"):
+            build(model.path, folder, precision, writing)
+
+    return kernel_cache(home).get_or_build(plan.key, write)
+
+
+def _calibrate_once(
+    model: InstalledModel,
+    engine: TextEngine,
+    home: Path,
+    progress: Progress,
+    choice: ProviderChoice,
+) -> None:
+    """Where any graph of the engine can use it. What cannot be calibrated is built without."""
+    uses = set(_precisions(engine, choice).values()) & CALIBRATED
+    if not uses and not keeps_kv_in_bytes(engine.kv_precision, engine.precision, choice):
+        return
+    cache = kernel_cache(home)
+    if kept_calibration(model, cache) is not None:
+        return
+    try:
+        with progress.step(f"Calibrating {model.card.id}"):
+            calibrate(model, cache)
+    except KernelError as error:
+        LOG.warning("%s is not calibrated: %s", model.card.id, error.message)
 
 
 def _precisions(engine: TextEngine, choice: ProviderChoice) -> Mapping[Graph, str]:
@@ -136,19 +210,6 @@ def _require_tolerated(model: InstalledModel, graph: Graph, precision: str, fold
     # What a draft guesses is checked by the graph that decodes: it cannot show.
     if graph is not Graph.DRAFT:
         require_tolerated(model.card, precision, folder)
-
-
-def _key(model: InstalledModel, engine: TextEngine, adapters: bool) -> BuildKey:
-    options = [("positions", str(_positions(model, engine)))]
-    if adapters and engine.precision != PROMPTS_ONLY:
-        options.append(("adapters", "by row"))
-    return BuildKey(
-        kind="decoder",
-        builder_version=BUILD_VERSION,
-        revision=model.revision,
-        precision=engine.precision,
-        options=tuple(options),
-    )
 
 
 def _positions(model: InstalledModel, engine: TextEngine) -> int:

@@ -14,7 +14,8 @@ What an architecture is made of is in its own file (`llama.py`, `gpt2.py`, `gemm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from onnx import TensorProto
@@ -36,8 +37,11 @@ class DecoderGraph:
         precision: Precision,
         form: Callable[[GraphWriter, str, int], Form],
         adapters: bool = False,
+        inputs: Mapping[str, Vector] = MappingProxyType({}),
     ) -> None:
+        """`inputs`: how large the inputs of a module are, by its name; see `calibration.py`."""
         self.precision = precision
+        self._inputs = inputs
         self._graph = graph
         self.ids = graph.input(names.IDS, TensorProto.INT64, ["batch", "sequence"])
         self._form = form(graph, self.ids, precision.element_type)
@@ -56,7 +60,7 @@ class DecoderGraph:
 
         `parts`: the modules whose weights are stacked in this one.
         """
-        product = self.precision.linear(x, weight, bias, name)
+        product = self.precision.linear(x, weight, bias, name, self._inputs.get(parts[0][0]))
         if self._adapters is None:
             return product
         return self._adapters.added(x, product, Target(name, weight.shape[1], parts))

@@ -21,6 +21,7 @@ ELEMENT_TYPES: dict[str, np.dtype[np.generic]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
     "tensor(bfloat16)": np.dtype(ml_dtypes.bfloat16),
+    "tensor(int8)": np.dtype(np.int8),
 }
 
 

@@ -7,6 +7,8 @@ A run takes S new tokens of each of B rows, S > 1 only with B = 1:
     past_key_values.L.key      [B, kv_heads, max_length, head_dim], and `.value`
     present.L.key              the same buffer as past_key_values.L.key
 
+Keys and values are in the graph's element type, or int8 where there are `KvSteps`.
+
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md, GroupQueryAttention
 """
 
@@ -18,6 +20,9 @@ from onnx import TensorProto
 from deployments.kernels import decoder_names as names
 from deployments.kernels.attention import AttentionShape, Rotary
 from deployments.kernels.graph_writer import MICROSOFT, Attribute, GraphWriter
+from deployments.kernels.kv_bytes import KvSteps
+
+INPUTS_BETWEEN = 3  # position_ids, attention_bias, head_sink: before the steps
 
 
 class PoolAttention:
@@ -25,10 +30,13 @@ class PoolAttention:
 
     takes_packed = True
 
-    def __init__(self, graph: GraphWriter, ids: str, element_type: int) -> None:
+    def __init__(
+        self, graph: GraphWriter, ids: str, element_type: int, steps: KvSteps | None = None
+    ) -> None:
         self._graph = graph
         self._ids = ids
-        self._element_type = element_type
+        self._kv_steps = steps
+        self._cache_type = element_type if steps is None else int(TensorProto.INT8)
         self._lengths = graph.input(names.LENGTHS, TensorProto.INT32, ["batch"])
         self._longest = graph.input(names.LONGEST, TensorProto.INT32, [])
 
@@ -44,9 +52,12 @@ class PoolAttention:
         past = [self._cache("input", names.past(layer, part), shape) for part in names.PARTS]
         present = [self._cache("output", names.present(layer, part), shape) for part in names.PARTS]
         scale: dict[str, Attribute] = {} if shape.scale is None else {"scale": shape.scale}
+        steps, as_bytes = self._bytes(layer, name)
+        if steps and rotary is None:
+            steps = ["", "", *steps]
         return self._graph.node(
             "GroupQueryAttention",
-            [*heads, *past, self._lengths, self._longest, *(rotary or ())],
+            [*heads, *past, self._lengths, self._longest, *(rotary or ()), *steps],
             name,
             outputs=[name, *present],
             domain=MICROSOFT,
@@ -56,6 +67,7 @@ class PoolAttention:
             do_rotary=int(rotary is not None),
             rotary_interleaved=0,
             **scale,
+            **as_bytes,
         )
 
     def places(self, name: str) -> str:
@@ -75,10 +87,24 @@ class PoolAttention:
     def finish(self) -> None:
         """Every layer has written its own."""
 
+    def _bytes(self, layer: int, name: str) -> tuple[list[str], dict[str, Attribute]]:
+        """The operator's last inputs, and its attributes, where keys and values are bytes."""
+        if self._kv_steps is None:
+            return [], {}
+        pair = zip(names.PARTS, self._kv_steps.of_layer(layer), strict=True)
+        steps = [self._graph.constant(f"{name}.{part}_steps", step) for part, step in pair]
+        each = "PER_CHANNEL"
+        attributes: dict[str, Attribute] = {
+            "k_quant_type": each,
+            "v_quant_type": each,
+            "kv_cache_bit_width": 8,
+        }
+        return [*[""] * INPUTS_BETWEEN, *steps], attributes
+
     def _cache(self, direction: str, name: str, shape: AttentionShape) -> str:
         declare = self._graph.input if direction == "input" else self._graph.output
         return declare(
-            name, self._element_type, ["batch", shape.kv_heads, "max_length", shape.head_dim]
+            name, self._cache_type, ["batch", shape.kv_heads, "max_length", shape.head_dim]
         )
 
     def _integers(self, name: str, value: int | list[int]) -> str:

@@ -13,6 +13,8 @@ from deployments.kernels.sessions import multiplies_bytes_exactly
 AUTO = "auto"
 PROMPTS_ONLY = "bf16mix"  # what graphs are kept in that only read prompts
 EXACT = "fp32"  # whoever asks for it wants no other numbers in prompts either
+CALIBRATED = frozenset({"w8a16", "w8row"})  # which round better where calibration is known
+FLOAT, INT8 = "float", "int8"  # of keys and values
 
 
 def chosen_precision(named: str, choice: ProviderChoice) -> str:
@@ -35,3 +37,11 @@ def chosen_prefill_precision(
         return named
     here = choice.is_host and not why_no_bfloat16(machine_openvino_probe())
     return PROMPTS_ONLY if here and precision != EXACT else None
+
+
+def keeps_kv_in_bytes(named: str, precision: str, choice: ProviderChoice) -> bool:
+    """Whether keys and values of an engine that decodes in `precision` are int8."""
+    if named != AUTO:
+        return named == INT8
+    chosen = chosen_precision(precision, choice)
+    return choice.is_host and chosen != EXACT and multiplies_bytes_exactly()

@@ -8,7 +8,8 @@ ONNX Runtime's own, so that any execution provider can fuse them as it knows bes
     new_key_values          [caches, B, kv_heads, S, head_dim]
 
 A cache is one layer's keys or its values, in the order of layers, keys first. What lies
-in the padding does not matter, as long as it is a number.
+in the padding does not matter, as long as it is a number. With `KvSteps` they are int8, and a
+token sees itself as those after it will: rounded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from onnx import TensorProto
 from deployments.kernels import decoder_names as names
 from deployments.kernels.attention import ALL, AttentionShape, Rotary
 from deployments.kernels.graph_writer import GraphWriter
+from deployments.kernels.kv_bytes import LARGEST, KvSteps
 
 INT64 = int(TensorProto.INT64)
 UNSEEN = -1e30  # of scores: nothing is left of it after the softmax, in bfloat16 too
@@ -29,9 +31,18 @@ class PromptAttention:
 
     takes_packed = False
 
-    def __init__(self, graph: GraphWriter, ids: str, element_type: int, positions: int) -> None:
+    def __init__(
+        self,
+        graph: GraphWriter,
+        ids: str,
+        element_type: int,
+        positions: int,
+        steps: KvSteps | None = None,
+    ) -> None:
         self._graph = graph
         self._element_type = element_type
+        self._kv_steps = steps
+        self._cache_type = element_type if steps is None else int(TensorProto.INT8)
         self._lengths = graph.input(names.PAST_LENGTHS, TensorProto.INT64, ["batch"])
         self._new: list[str] = []
         self._turned: dict[Rotary, Rotary] = {}  # tables -> their rows for the new tokens
@@ -65,10 +76,9 @@ class PromptAttention:
         if rotary is not None:
             queries = self._turn(queries, rotary, shape.head_dim, f"{name}/q")
             keys = self._turn(keys, rotary, shape.head_dim, f"{name}/k")
-        self._new += [keys, values]
         every_key, every_value = (
-            self._repeated(self._joined(names.past(layer, part), x, shape), shape, f"{name}/{part}")
-            for part, x in zip(names.PARTS, (keys, values), strict=True)
+            self._repeated(self._joined(layer, part, x, shape), shape, f"{name}/{part}")
+            for part, x in zip(range(len(names.PARTS)), (keys, values), strict=True)
         )
         scale = shape.head_dim**-0.5 if shape.scale is None else shape.scale
         factor = graph.constant(f"{name}.scale", np.array(scale, np.float32))
@@ -101,7 +111,7 @@ class PromptAttention:
             "sequence",
             self._shape.head_dim,
         ]
-        self._graph.output(names.NEW, self._element_type, sizes)
+        self._graph.output(names.NEW, self._cache_type, sizes)
         self._graph.node("Concat", stacked, names.NEW, axis=0)
 
     def _apart(self, x: str, heads: int, head_dim: int, name: str) -> str:
@@ -135,15 +145,37 @@ class PromptAttention:
         self._turned[rotary] = cosines, sines
         return cosines, sines
 
-    def _joined(self, past: str, new: str, shape: AttentionShape) -> str:
-        """What the rows hold, then what is new: [B, kv_heads, P + S, head_dim]."""
+    def _joined(self, layer: int, part: int, new: str, shape: AttentionShape) -> str:
+        """What the rows hold, then what is new: [B, kv_heads, P + S, head_dim].
+
+        What is new is among the graph's results from here on.
+        """
+        past = names.past(layer, names.PARTS[part])
         sizes: list[int | str] = ["batch", shape.kv_heads, "past", shape.head_dim]
-        self._graph.input(past, self._element_type, sizes)
+        self._graph.input(past, self._cache_type, sizes)
         if self._shape is None:  # the first of all: the others are as long
             length = self._graph.node("Shape", [past], "prompt/past", start=2, end=3)
             self._before = self._range(length, "prompt/before")  # [P]
             self._shape = shape
-        return self._graph.node("Concat", [past, new], f"{past}/joined", axis=2)
+        if self._kv_steps is None:
+            self._new.append(new)
+            return self._graph.node("Concat", [past, new], f"{past}/joined", axis=2)
+        step = self._graph.constant(f"{past}.step", self._kv_steps.of_layer(layer)[part])
+        self._new.append(self._rounded(new, step, f"{past}/rounded"))
+        both = self._graph.node("Concat", [past, self._new[-1]], f"{past}/joined", axis=2)
+        floats = self._graph.node("Cast", [both], f"{past}/floats", to=self._element_type)
+        return self._graph.node("Mul", [floats, step], f"{past}/values")
+
+    def _rounded(self, x: str, step: str, name: str) -> str:
+        """As bytes."""
+        graph = self._graph
+        steps = graph.node("Round", [graph.node("Div", [x, step], f"{name}/div")], f"{name}/round")
+        bounds = [
+            graph.constant(f"prompt.{limit}", np.array(limit, np.float32))
+            for limit in (-LARGEST, LARGEST)
+        ]
+        cut = graph.node("Clip", [steps, *bounds], f"{name}/cut")
+        return graph.node("Cast", [cut], name, to=int(TensorProto.INT8))
 
     def _repeated(self, x: str, shape: AttentionShape, name: str) -> str:
         """[B, kv_heads, T, head_dim] -> [B, heads, T, head_dim]: groups share keys and values."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from deployments.kernels.graph_writer import GraphWriter
+from deployments.kernels.precisions.precision import Vector
 
 STEPS = 127  # of a byte, on either side of zero
 ZERO = 128  # the byte that means zero
@@ -30,8 +31,11 @@ class Bytes(NamedTuple):
 
 
 class ActivationBytes(Protocol):
-    def write(self, x: str, width: int, name: str) -> Bytes:
-        """x [..., width] as bytes; `name` is the first part of every node's."""
+    def write(self, x: str, width: int, name: str, scales: Vector | None = None) -> Bytes:
+        """x [..., width], divided by `scales` [width], as bytes.
+
+        `name` is the first part of every node's; no scale is under 1.
+        """
         ...
 
     def restored(self, product: str, restore: str, name: str, output: str) -> str:
@@ -41,14 +45,18 @@ class ActivationBytes(Protocol):
 
 class TwoBytes:
     """16 bits: a row is divided by its root mean square, after which no element is over
-    sqrt(width). So the steps are fixed, and nothing is ever cut off."""
+    sqrt(width). So the steps are fixed, and nothing is ever cut off. Scales divide after that,
+    which costs nothing."""
 
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
 
-    def write(self, x: str, width: int, name: str) -> Bytes:
+    def write(self, x: str, width: int, name: str, scales: Vector | None = None) -> Bytes:
         graph = self._graph
-        ones = graph.constant(f"bytes.ones.{width}", np.ones(width, np.float32))
+        if scales is None:
+            factors = graph.constant(f"bytes.ones.{width}", np.ones(width, np.float32))
+        else:
+            factors = graph.constant(f"{name}.factors", 1 / scales)
         step = math.sqrt(width) / STEPS
         coarse = number(graph, f"bytes.step.{width}", step)
         fine = number(graph, f"bytes.fine_step.{width}", step / REST_STEPS)
@@ -56,7 +64,7 @@ class TwoBytes:
         normed, inverse = f"{name}/normed", f"{name}/inverse"
         graph.node(
             "SimplifiedLayerNormalization",
-            [column, ones],
+            [column, factors],
             normed,
             outputs=[normed, inverse],
             axis=-1,
@@ -85,8 +93,11 @@ class OneByte:
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
 
-    def write(self, x: str, width: int, name: str) -> Bytes:
+    def write(self, x: str, width: int, name: str, scales: Vector | None = None) -> Bytes:
         graph = self._graph
+        if scales is not None:
+            factors = graph.constant(f"{name}.factors", 1 / scales)
+            x = graph.node("Mul", [x, factors], f"{name}/smooth")
         axis = graph.constant("bytes.last_axis", np.array([-1], np.int64))
         sizes = graph.node("Abs", [x], f"{name}/sizes")
         largest = graph.node("ReduceMax", [sizes, axis], f"{name}/largest", keepdims=1)

@@ -19,7 +19,14 @@ ACCURACY_INT8 = 4  # MatMulNBits: activations are quantised to int8 too, per row
 class Int8(Int8Table):
     """Symmetric int8; a tied table is stored once."""
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         optional = [] if bias is None else ["", "", self.vector(bias, f"{name}.bias")]
         return self._product(x, weight, name, optional, f"{name}/MatMulNBits")
 
@@ -36,7 +43,14 @@ class Int8(Int8Table):
 class Int4(Int8):
     """Asymmetric int4, the head and the table in int8. Lossy: a card has to allow it."""
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         self.refuse_partial_blocks(weight, name)
         quantised = quantise_int4(weight)
         stored = [

@@ -25,7 +25,14 @@ class MixedBfloat16:
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         stored = self._graph.constant(f"{name}.weight", _rounded(weight.T))
         product = self._graph.node("MatMul", [self._halved(x, name), stored], f"{name}/MatMul")
         summed = self._graph.node("Cast", [product], f"{name}/float32", to=FLOAT32)

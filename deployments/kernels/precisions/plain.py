@@ -24,7 +24,14 @@ class Plain:
         self._graph = graph
         self.element_type = int(element_type)
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         stored = self._graph.constant(f"{name}.weight", self._typed(weight.T))
         product = self._graph.node("MatMul", [x, stored], f"{name}/MatMul")
         if bias is None:

@@ -16,8 +16,15 @@ class Precision(Protocol):
 
     element_type: int  # of activations and of the KV cache, as ONNX numbers types
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
-        """x [..., in] -> [..., out]."""
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
+        """x [..., in] -> [..., out]. `sizes` [in]: how large each input is, where that is known."""
         ...
 
     def head(self, x: str, weight: Matrix, name: str, output: str) -> None:

@@ -36,7 +36,14 @@ class Q41Matrix(NamedTuple):
 
 
 class Q41(Int8):
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         self.refuse_partial_blocks(weight, name)
         found = find_q41(weight)
         if found is None:

@@ -18,6 +18,7 @@ from deployments.kernels.graph_writer import MICROSOFT, GraphWriter
 from deployments.kernels.precisions.activation_bytes import ActivationBytes, Bytes, zero
 from deployments.kernels.precisions.int8_table import Int8Table
 from deployments.kernels.precisions.precision import Matrix, Vector
+from deployments.kernels.precisions.smoothing import smoothing
 
 LARGEST = 127
 
@@ -36,6 +37,12 @@ def quantise_rows(weight: Matrix) -> RowMatrix:
     return RowMatrix(np.ascontiguousarray(data.T), scales)
 
 
+def _rounded(weight: Matrix) -> Matrix:
+    matrix = quantise_rows(weight)
+    rounded: Matrix = matrix.data.T * matrix.scales[:, np.newaxis]
+    return rounded
+
+
 class Rows(Int8Table):
     """The head has its own copy of a tied table: its operator wants it turned around."""
 
@@ -44,23 +51,35 @@ class Rows(Int8Table):
     ) -> None:
         super().__init__(graph)
         self._activations = activations(graph)
-        self._written: dict[str, Bytes] = {}  # by activation: gate and up read the same
+        # By activation, with what it was divided by: gate and up read the same.
+        self._written: dict[str, tuple[Bytes, Vector | None]] = {}
 
-    def linear(self, x: str, weight: Matrix, bias: Vector | None, name: str) -> str:
+    def linear(
+        self,
+        x: str,
+        weight: Matrix,
+        bias: Vector | None,
+        name: str,
+        sizes: Vector | None = None,
+    ) -> str:
         output = f"{name}/out"
         if bias is None:
-            return self._product(x, weight, name, output)
-        product = self._product(x, weight, name, f"{name}/product")
+            return self._product(x, weight, name, output, sizes)
+        product = self._product(x, weight, name, f"{name}/product", sizes)
         return self.graph.node("Add", [product, self.vector(bias, f"{name}.bias")], output)
 
     def head(self, x: str, weight: Matrix, name: str, output: str) -> None:
         self._product(x, weight, f"{name}.head", output)
 
-    def _product(self, x: str, weight: Matrix, name: str, output: str) -> str:
+    def _product(
+        self, x: str, weight: Matrix, name: str, output: str, sizes: Vector | None = None
+    ) -> str:
         if x not in self._written:
-            self._written[x] = self._activations.write(x, weight.shape[1], f"{name}/bytes")
-        bytes_of_x = self._written[x]
-        matrix = quantise_rows(weight)
+            scales = None if sizes is None else smoothing(weight, sizes, _rounded)
+            written = self._activations.write(x, weight.shape[1], f"{name}/bytes", scales)
+            self._written[x] = written, scales
+        bytes_of_x, scales = self._written[x]
+        matrix = quantise_rows(weight if scales is None else weight * scales)
         product = self.graph.node(
             "MatMulIntegerToFloat",
             [

@@ -9,7 +9,7 @@ import pytest
 
 from bestiary.garden.gguf.convert import Conversion
 from bestiary.progress import Silent
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
@@ -26,7 +26,7 @@ def test_the_graph_says_what_the_model_said_that_was_written(
     Conversion(write_gguf(model)).write(tmp_path, Silent())
     built = tmp_path / "built"
     built.mkdir()
-    build_decoder(tmp_path, built, "fp32", 64)
+    build_decoder(tmp_path, built, "fp32", Writing(64))
     session = open_session(built / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2))
     decoder = DecoderSession(session, HostPool(pool_shape(session, 1, 64)))
     prompt = np.arange(0, 60, 3, dtype=np.int64)[np.newaxis]

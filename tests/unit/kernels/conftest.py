@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers import Qwen2ForCausalLM as Qwen2
 
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
@@ -195,7 +195,7 @@ def open_small(tmp_path: Path) -> OpenSmall:
     """Builds and opens a small model at a precision, on two threads."""
 
     def opened(model: SmallModel, precision: str) -> DecoderSession:
-        build_decoder(model.folder, tmp_path, precision, POSITIONS)
+        build_decoder(model.folder, tmp_path, precision, Writing(POSITIONS))
         session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2))
         return DecoderSession(session, HostPool(pool_shape(session, SLOTS, POSITIONS)))
 

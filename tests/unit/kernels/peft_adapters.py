@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from deployments.kernels.adapter_memory import AdapterLimits, HostAdapters, adapter_shape
 from deployments.kernels.adapters import AdapterBank
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
 from deployments.kernels.model_files import GRAPH_FILE
@@ -61,7 +61,7 @@ def make_adapter(
 def open_adapted(
     model: SmallModel, folder: Path, precision: str = "fp32", limits: AdapterLimits = LIMITS
 ) -> tuple[DecoderSession, AdapterBank]:
-    build_decoder(model.folder, folder, precision, POSITIONS, adapters=True)
+    build_decoder(model.folder, folder, precision, Writing(POSITIONS, adapters=True))
     session = open_session(folder / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2))
     memory = HostAdapters(adapter_shape(session, limits))
     pool = HostPool(pool_shape(session, SLOTS, POSITIONS))

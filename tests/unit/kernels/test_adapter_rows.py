@@ -12,7 +12,7 @@ import pytest
 from bestiary.errors import KernelError
 from deployments.kernels.adapter_memory import DeviceAdapters, HostAdapters, adapter_shape
 from deployments.kernels.adapters import AdapterBank
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
@@ -257,7 +257,7 @@ def test_slots_that_are_not_there_are_refused(
 
 
 def test_a_graph_built_without_adapters_takes_none(llama: SmallModel, tmp_path: Path) -> None:
-    build_decoder(llama.folder, tmp_path, "fp32", POSITIONS)
+    build_decoder(llama.folder, tmp_path, "fp32", Writing(POSITIONS))
     graph = onnx.load(tmp_path / GRAPH_FILE, load_external_data=False)
     assert not [value.name for value in graph.graph.input if "adapter" in value.name]
     session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings())
@@ -271,7 +271,7 @@ def test_a_graph_built_without_adapters_takes_none(llama: SmallModel, tmp_path: 
 def test_a_half_precision_graph_takes_half_precision_adapters(
     llama: SmallModel, tmp_path: Path
 ) -> None:
-    build_decoder(llama.folder, tmp_path, "fp16", POSITIONS, adapters=True)
+    build_decoder(llama.folder, tmp_path, "fp16", Writing(POSITIONS, adapters=True))
     inputs = onnx.load(tmp_path / GRAPH_FILE).graph.input
     types = {v.type.tensor_type.elem_type for v in inputs if v.name.startswith("adapters.")}
     assert types == {onnx.TensorProto.FLOAT16}
@@ -284,7 +284,7 @@ def test_a_graph_and_its_memory_must_agree_about_adapters(
     for adapters in (False, True):
         folder = tmp_path / str(adapters)
         folder.mkdir()
-        build_decoder(llama.folder, folder, "fp32", POSITIONS, adapters=adapters)
+        build_decoder(llama.folder, folder, "fp32", Writing(POSITIONS, adapters=adapters))
         sessions.append(open_session(folder / GRAPH_FILE, CPU_ONLY, SessionSettings()))
     plain, adapted = sessions
     pool = HostPool(pool_shape(plain, SLOTS, POSITIONS))

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from bestiary.errors import KernelError
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_session import pool_shape
 from deployments.kernels.model_files import GRAPH_FILE, WEIGHTS_FILE
 from deployments.kernels.providers import CPU_ONLY, CUDA, ProviderChoice
@@ -46,22 +46,22 @@ def test_a_checkpoint_that_is_not_understood_is_refused(
     folder.mkdir()
     _copy_with(llama, folder, **changes)
     with pytest.raises(KernelError, match=message):
-        build_decoder(folder, tmp_path, "fp32", POSITIONS)
+        build_decoder(folder, tmp_path, "fp32", Writing(POSITIONS))
 
 
 def test_an_unknown_precision_lists_the_known_ones(llama: SmallModel, tmp_path: Path) -> None:
     with pytest.raises(KernelError, match="known: fp32, fp16, bf16, bf16mix, int8"):
-        build_decoder(llama.folder, tmp_path, "int3", POSITIONS)
+        build_decoder(llama.folder, tmp_path, "int3", Writing(POSITIONS))
 
 
 def test_a_folder_without_weights_is_refused(llama: SmallModel, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((llama.folder / "config.json").read_bytes())
     with pytest.raises(KernelError, match=r"neither model\.safetensors nor"):
-        build_decoder(tmp_path, tmp_path, "fp32", POSITIONS)
+        build_decoder(tmp_path, tmp_path, "fp32", Writing(POSITIONS))
 
 
 def test_tied_embeddings_are_stored_once(llama: SmallModel, tmp_path: Path) -> None:
-    build_decoder(llama.folder, tmp_path, "fp32", POSITIONS)
+    build_decoder(llama.folder, tmp_path, "fp32", Writing(POSITIONS))
     parameters = sum(p.numel() for p in llama.torch_model.parameters())
     pages = 40 * 4096  # of padding between weights, at most
     assert (tmp_path / WEIGHTS_FILE).stat().st_size < 4 * parameters + pages
@@ -70,7 +70,7 @@ def test_tied_embeddings_are_stored_once(llama: SmallModel, tmp_path: Path) -> N
 def test_the_half_precision_graph_is_sound_and_keeps_its_cache_in_half(
     llama: SmallModel, tmp_path: Path
 ) -> None:
-    build_decoder(llama.folder, tmp_path, "fp16", POSITIONS)
+    build_decoder(llama.folder, tmp_path, "fp16", Writing(POSITIONS))
     graph = onnx.load(tmp_path / GRAPH_FILE).graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
     assert types["past_key_values.0.key"] == types["present.1.value"] == onnx.TensorProto.FLOAT16
@@ -86,7 +86,7 @@ def test_int8_is_close_to_full_precision(qwen2: SmallModel, open_small: OpenSmal
 
 
 def test_a_context_over_the_tables_is_refused(llama: SmallModel, tmp_path: Path) -> None:
-    build_decoder(llama.folder, tmp_path, "fp32", POSITIONS)
+    build_decoder(llama.folder, tmp_path, "fp32", Writing(POSITIONS))
     session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings())
     with pytest.raises(KernelError, match="built for 128 tokens, not 129"):
         pool_shape(session, 1, POSITIONS + 1)
@@ -95,7 +95,7 @@ def test_a_context_over_the_tables_is_refused(llama: SmallModel, tmp_path: Path)
 def test_a_session_that_runs_elsewhere_than_chosen_is_refused(
     llama: SmallModel, tmp_path: Path
 ) -> None:
-    build_decoder(llama.folder, tmp_path, "fp32", POSITIONS)
+    build_decoder(llama.folder, tmp_path, "fp32", Writing(POSITIONS))
     choice = ProviderChoice((CUDA, "CPUExecutionProvider"), "a test")
     settings = SessionSettings(log_severity=4)
     with pytest.raises(KernelError, match="were chosen"):

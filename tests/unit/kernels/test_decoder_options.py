@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from bestiary.errors import KernelError
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.model_files import GRAPH_FILE, WEIGHTS_FILE
 from tests.unit.kernels.conftest import POSITIONS, WINDOW, SmallModel
 
@@ -34,7 +34,7 @@ def _changed(model: SmallModel, folder: Path, changes: dict[str, object]) -> Pat
 
 def _graph(checkpoint: Path, target: Path) -> tuple[bytes, bytes]:
     target.mkdir()
-    build_decoder(checkpoint, target, "fp32", POSITIONS)
+    build_decoder(checkpoint, target, "fp32", Writing(POSITIONS))
     return (target / GRAPH_FILE).read_bytes(), (target / WEIGHTS_FILE).read_bytes()
 
 

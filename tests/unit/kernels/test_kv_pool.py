@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.device_pool import DevicePool
@@ -57,7 +57,7 @@ def test_a_moved_row_is_the_same_in_its_new_place(make: Make) -> None:
 
 
 def test_a_decoder_runs_the_same_on_each(llama: SmallModel, tmp_path: Path) -> None:
-    build_decoder(llama.folder, tmp_path, "fp32", 128)
+    build_decoder(llama.folder, tmp_path, "fp32", Writing(128))
     session = open_session(tmp_path / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2))
     shape = pool_shape(session, 4, 128)
     answers = []
@@ -76,7 +76,7 @@ def test_a_second_graph_reads_prompts_into_the_same_pool(llama: SmallModel, tmp_
     for precision in ("fp32", "int8"):
         folder = tmp_path / precision
         folder.mkdir()
-        build_decoder(llama.folder, folder, precision, 128)
+        build_decoder(llama.folder, folder, precision, Writing(128))
         sessions.append(open_session(folder / GRAPH_FILE, CPU_ONLY, SessionSettings(threads=2)))
     fp32, int8 = sessions
     shape = pool_shape(fp32, 2, 128)

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from bestiary.errors import KernelError
 from deployments.kernels.certificate_measures import parity_of, read_by_decoder
 from deployments.kernels.certificate_reference import Reference
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.precisions import PRECISIONS
 from tests.unit.kernels.conftest import POSITIONS, SHAPE, OpenSmall, SmallModel
@@ -129,7 +129,7 @@ def test_weights_that_were_not_q41_are_refused_not_rounded(
     llama: SmallModel, tmp_path: Path
 ) -> None:
     with pytest.raises(KernelError, match="not made from Q4_1"):
-        build_decoder(llama.folder, tmp_path, "q41fast", POSITIONS)
+        build_decoder(llama.folder, tmp_path, "q41fast", Writing(POSITIONS))
 
 
 def test_an_infinite_activation_shows_in_the_logits(
@@ -152,7 +152,7 @@ def test_an_infinite_activation_shows_in_the_logits(
 def test_half_precisions_write_sound_graphs_in_their_type(
     qwen2: SmallModel, tmp_path: Path, precision: str, element: int
 ) -> None:
-    build_decoder(qwen2.folder, tmp_path, precision, POSITIONS)
+    build_decoder(qwen2.folder, tmp_path, precision, Writing(POSITIONS))
     model = onnx.load(tmp_path / GRAPH_FILE)
     types = {
         v.name: v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)

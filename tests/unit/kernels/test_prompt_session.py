@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deployments.kernels.decoder_build import build_prompt_graph
+from deployments.kernels.decoder_build import Writing, build_prompt_graph
 from deployments.kernels.kv_pool import HostPool, PoolShape
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.openvino import (
@@ -47,7 +47,7 @@ def open_prompts(tmp_path: Path) -> OpenPrompts:
     def opened(model: SmallModel, precision: str) -> PromptSession:
         folder = tmp_path / precision
         folder.mkdir()
-        build_prompt_graph(model.folder, folder, precision, POSITIONS)
+        build_prompt_graph(model.folder, folder, precision, Writing(POSITIONS))
         graph = folder / GRAPH_FILE
         if precision == "bf16mix":
             session = open_on_openvino(graph, threads=2)

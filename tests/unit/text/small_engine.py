@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from bestiary.errors import BestiaryError
 from bestiary.schemas.text import TextChunk
-from deployments.kernels.decoder_build import build_decoder
+from deployments.kernels.decoder_build import Writing, build_decoder
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.decoder_session import DecoderSession, pool_shape
 from deployments.kernels.kv_pool import HostPool
@@ -62,7 +62,7 @@ def opened(
         build = folder / precision
         if not build.exists():
             build.mkdir()
-            build_decoder(checkpoint, build, precision, POSITIONS)
+            build_decoder(checkpoint, build, precision, Writing(POSITIONS))
         settings = SessionSettings(threads=1, spin=False)
         sessions[graph] = open_session(build / GRAPH_FILE, CPU_ONLY, settings)
     decoding = sessions.pop(Graph.DECODE)
