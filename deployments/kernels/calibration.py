@@ -25,6 +25,8 @@ VERSION = 1
 FILE = "calibration.safetensors"
 LARGEST_KV, INPUTS = "largest_kv", "inputs."
 MOST_TOKENS = 512  # of each text
+TEXTS_SHA256 = hashlib.sha256("\0".join(TEXTS).encode()).hexdigest()
+IDENTITY = f"{VERSION}-{TEXTS_SHA256[:12]}"  # what a calibrated build is known by
 
 Vector = NDArray[np.float32]
 
@@ -53,8 +55,7 @@ def kept_calibration(model: InstalledModel, cache: BuildCache) -> Calibration | 
 
 
 def _key(model: InstalledModel) -> BuildKey:
-    texts = hashlib.sha256("\0".join(TEXTS).encode()).hexdigest()
-    return BuildKey("calibration", VERSION, model.revision, "fp32", (("texts", texts),))
+    return BuildKey("calibration", VERSION, model.revision, "fp32", (("texts", TEXTS_SHA256),))
 
 
 def _read(folder: Path) -> Calibration:

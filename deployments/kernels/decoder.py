@@ -16,8 +16,12 @@ from bestiary.profile.models import TextEngine
 from bestiary.progress import Progress
 from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildKey, kernel_cache
-from deployments.kernels.calibration import VERSION as CALIBRATION_VERSION
-from deployments.kernels.calibration import Calibration, calibrate, kept_calibration
+from deployments.kernels.calibration import (
+    IDENTITY,
+    Calibration,
+    calibrate,
+    kept_calibration,
+)
 from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
 from deployments.kernels.decoder_names import BUILD_VERSION, Graph
 from deployments.kernels.decoder_session import DecoderSession
@@ -152,7 +156,7 @@ def _plan(
     if adapters:
         options.append(("adapters", "by row"))
     if calibration is not None:
-        options.append(("calibration", str(CALIBRATION_VERSION)))
+        options.append(("calibration", IDENTITY))
     if kv_bytes:
         options.append(("kv", "int8"))
     key = BuildKey("decoder", BUILD_VERSION, model.revision, precision, tuple(options))

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import TensorProto
 
 from deployments.kernels import decoder_names as names
-from deployments.kernels.attention import ALL, AttentionShape, Rotary
+from deployments.kernels.attention import ALL, AttentionShape, Rotary, Vector
 from deployments.kernels.graph_writer import GraphWriter
 from deployments.kernels.kv_bytes import LARGEST, KvSteps
 
@@ -46,7 +46,7 @@ class PromptAttention:
         self._lengths = graph.input(names.PAST_LENGTHS, TensorProto.INT64, ["batch"])
         self._new: list[str] = []
         self._turned: dict[Rotary, Rotary] = {}  # tables -> their rows for the new tokens
-        self._masks: dict[int, str] = {}  # by window
+        self._masks: dict[tuple[int, int], str] = {}  # by window and heads of a group
         self._shape: AttentionShape | None = None
         self._batch = graph.node("Shape", [ids], "prompt/batch", start=0, end=1)
         self._tokens = graph.node("Shape", [ids], "prompt/tokens", start=1, end=2)
@@ -77,17 +77,23 @@ class PromptAttention:
             queries = self._turn(queries, rotary, shape.head_dim, f"{name}/q")
             keys = self._turn(keys, rotary, shape.head_dim, f"{name}/k")
         every_key, every_value = (
-            self._repeated(self._joined(layer, part, x, shape), shape, f"{name}/{part}")
-            for part, x in zip(range(len(names.PARTS)), (keys, values), strict=True)
+            self._joined(layer, part, x, shape) for part, x in enumerate((keys, values))
         )
         scale = shape.head_dim**-0.5 if shape.scale is None else shape.scale
-        factor = graph.constant(f"{name}.scale", np.array(scale, np.float32))
+        key_steps, value_steps = self._steps_of(layer, shape)
+        factor = graph.constant(f"{name}.scale", np.float32(scale) * key_steps)
         scaled = graph.node("Mul", [queries, factor], f"{name}/scaled")
+        # Heads that share keys and values are read as so many more tokens of one head.
+        grouped = self._reshaped(scaled, [0, shape.kv_heads, -1, shape.head_dim], f"{name}/groups")
         across = graph.node("Transpose", [every_key], f"{name}/across", perm=[0, 1, 3, 2])
-        scores = graph.node("MatMul", [scaled, across], f"{name}/scores")
-        seen = graph.node("Add", [scores, self._mask(shape.window)], f"{name}/seen")
+        scores = graph.node("MatMul", [grouped, across], f"{name}/scores")
+        seen = graph.node("Add", [scores, self._mask(shape)], f"{name}/seen")
         shares = graph.node("Softmax", [seen], f"{name}/shares", axis=-1)
-        attended = graph.node("MatMul", [shares, every_value], f"{name}/attended")
+        mixed = graph.node("MatMul", [shares, every_value], f"{name}/mixed")
+        attended = self._reshaped(mixed, [0, shape.heads, -1, shape.head_dim], f"{name}/attended")
+        if self._kv_steps is not None:
+            values_of = graph.constant(f"{name}.value_steps", value_steps)
+            attended = graph.node("Mul", [attended, values_of], f"{name}/restored")
         rows = graph.node("Transpose", [attended], f"{name}/rows", perm=[0, 2, 1, 3])
         flat = self._integers("prompt.flat", [0, 0, -1])
         return graph.node("Reshape", [rows, flat], name)
@@ -163,8 +169,17 @@ class PromptAttention:
         step = self._graph.constant(f"{past}.step", self._kv_steps.of_layer(layer)[part])
         self._new.append(self._rounded(new, step, f"{past}/rounded"))
         both = self._graph.node("Concat", [past, self._new[-1]], f"{past}/joined", axis=2)
-        floats = self._graph.node("Cast", [both], f"{past}/floats", to=self._element_type)
-        return self._graph.node("Mul", [floats, step], f"{past}/values")
+        return self._graph.node("Cast", [both], f"{past}/floats", to=self._element_type)
+
+    def _steps_of(self, layer: int, shape: AttentionShape) -> tuple[Vector, Vector]:
+        """Of keys and of values, [heads, 1, head_dim] where they are bytes: queries are multiplied
+        by the first and results by the second, which are far fewer than keys and values."""
+        if self._kv_steps is None:
+            one = np.ones((), np.float32)
+            return one, one
+        group = shape.heads // shape.kv_heads
+        keys, values = self._kv_steps.of_layer(layer)
+        return np.repeat(keys, group, axis=0), np.repeat(values, group, axis=0)
 
     def _rounded(self, x: str, step: str, name: str) -> str:
         """As bytes."""
@@ -177,25 +192,24 @@ class PromptAttention:
         cut = graph.node("Clip", [steps, *bounds], f"{name}/cut")
         return graph.node("Cast", [cut], name, to=int(TensorProto.INT8))
 
-    def _repeated(self, x: str, shape: AttentionShape, name: str) -> str:
-        """[B, kv_heads, T, head_dim] -> [B, heads, T, head_dim]: groups share keys and values."""
-        group = shape.heads // shape.kv_heads
-        if group == 1:
-            return x
-        graph = self._graph
-        apart = self._unsqueezed(x, [2], f"{name}/apart")
-        times = self._integers(f"prompt.group.{group}", [1, 1, group, 1, 1])
-        spread = graph.node("Expand", [apart, times], f"{name}/spread")
-        target = self._integers(
-            f"prompt.repeated.{shape.heads}.{shape.head_dim}", [0, shape.heads, -1, shape.head_dim]
-        )
-        return graph.node("Reshape", [spread, target], f"{name}/repeated")
+    def _reshaped(self, x: str, sizes: list[int], name: str) -> str:
+        target = self._integers("prompt.sizes." + ".".join(map(str, sizes)), sizes)
+        return self._graph.node("Reshape", [x, target], name)
 
-    def _mask(self, window: int) -> str:
-        """[B, 1, S, P + S]: 0 where a new token sees, `UNSEEN` where it does not."""
-        if window not in self._masks:
-            self._masks[window] = self._written_mask(window, f"prompt/mask.{window}")
-        return self._masks[window]
+    def _mask(self, shape: AttentionShape) -> str:
+        """[B, 1, group * S, P + S]: 0 where a new token sees, `UNSEEN` where it does not."""
+        group = shape.heads // shape.kv_heads
+        key = shape.window, shape.heads // shape.kv_heads
+        if key not in self._masks:
+            self._masks[key] = self._mask_of_groups(*key)
+        return self._masks[key]
+
+    def _mask_of_groups(self, window: int, group: int) -> str:
+        name = f"prompt/mask.{window}"
+        once = self._written_mask(window, name)
+        if group == 1:
+            return once
+        return self._graph.node("Concat", [once] * group, f"{name}.{group}", axis=2)
 
     def _written_mask(self, window: int, name: str) -> str:
         graph = self._graph
