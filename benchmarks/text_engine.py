@@ -38,10 +38,11 @@ from bestiary.settings import Settings
 CARD = "smollm2-135m-instruct"
 GECKO = "smollm2-135m-fast"
 PROFILE = CHECKOUT / "profiles" / "laptop.yaml"
+WORKERS = CHECKOUT / "benchmarks" / "text"
 RESULTS = CHECKOUT / "benchmarks" / "results"
 STACK_PORT = 8930
 ENGINE, EXACT, PLAIN, STACK = "engine", "engine fp32", "engine fp32, no speculation", "whole stack"
-OPENVINO = "OpenVINO int8"
+OPENVINO, VLLM = "OpenVINO int8", "vLLM bfloat16"
 
 Rounds = dict[tuple[str, str], list[Figures]]  # (contender, question) -> a figure set per round
 
@@ -114,7 +115,7 @@ GOALS = (
     Goal("16 streams, tokens/s, over OpenVINO GenAI int8", 1.0, True,
          _against(ENGINE, "16 streams", SPEED, (OPENVINO,), max)),
     Goal("1,000-token prompt, TTFT, over the best peer", 1.0, False,
-         _against(ENGINE, "long prompt", "ttft_ms", (*LLAMA_SAME, OPENVINO), min)),
+         _against(ENGINE, "long prompt", "ttft_ms", (*LLAMA_SAME, OPENVINO, VLLM), min)),
     Goal("shared 500-token prefix, TTFT, second over first", 0.15, False,
          lambda get: get(ENGINE, "shared prefix", "second_ms")
          / get(ENGINE, "shared prefix", "first_ms")),
@@ -135,7 +136,9 @@ GOALS = (
 )  # fmt: skip
 
 
-def contenders(stack: ExitStack, quick: bool, peers: Path | None) -> list[Contender]:
+def contenders(
+    stack: ExitStack, quick: bool, peers: Path | None, console: Console
+) -> list[Contender]:
     home = Settings().home
     gecko = load_profile("laptop").deployments[GECKO].text
     assert gecko is not None
@@ -155,13 +158,24 @@ def contenders(stack: ExitStack, quick: bool, peers: Path | None) -> list[Conten
     ]
     if peers is None:
         return found
-    venv, worker = peers / "openvino" / "venv", "benchmarks/text/openvino_worker.py"
+
+    def peer(name: str, quality: str, command: Sequence[str | Path]) -> None:
+        """A peer that does not start is left out, and said to be."""
+        try:
+            found.append(made := Worker(name, quality, [str(part) for part in command]))
+        except (RuntimeError, OSError) as error:
+            console.print(f"{name} is left out: {error}")
+        else:
+            stack.callback(made.stop)
+
+    python, worker = peers / "openvino" / "venv" / "bin" / "python", "openvino_worker.py"
     for weights in ("int8",) if quick else ("int8", "fp16"):
         folder = peers / "openvino" / weights
         if folder.exists():
-            command = [str(venv / "bin" / "python"), worker, str(folder)]
-            found.append(Worker(f"OpenVINO {weights}", weights, command))
-            stack.callback(found[-1].stop)  # type: ignore[attr-defined]  # a Worker
+            peer(f"OpenVINO {weights}", weights, [python, WORKERS / worker, folder])
+    python, worker = peers / "vllm" / "venv" / "bin" / "python", "vllm_worker.py"
+    if python.exists() and not quick:
+        peer(VLLM, "bf16", [python, WORKERS / worker, Garden(home).install(CARD).path])
     binary = peers / "llama-server"
     if binary.exists() and not quick:
         for quality in ("Q8_0", "BF16", "Q4_1"):
@@ -265,7 +279,7 @@ def main() -> int:
     console = Console(record=True, width=120)
     prompts = Prompts(Garden(Settings().home).install(CARD).path)
     with ExitStack() as stack:
-        found = contenders(stack, options.quick, options.peers and Path(options.peers))
+        found = contenders(stack, options.quick, options.peers and Path(options.peers), console)
         figures = measure(found, prompts, rounds, console)
         console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
                       f"{datetime.now(UTC):%Y-%m-%d}, medians of {rounds} rounds")  # fmt: skip

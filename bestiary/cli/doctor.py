@@ -96,6 +96,8 @@ def _providers(_ctx: Context) -> Iterator[Finding]:
     module = importlib.import_module("deployments.kernels.providers")
     choice = module.choose_providers(module.machine_probe())
     yield Finding("execution provider", f"{choice.providers[0]}: {choice.reason}", ok=True)
+    if not choice.is_host:
+        yield Finding("speed on GPUs", module.UNMEASURED)
 
 
 def _state(ctx: Context) -> Iterator[Finding]:

@@ -75,7 +75,8 @@ def pull(
     wanted = list(cards or ())
     if profile is not None:
         deployments = load_profile(profile, home=ctx.settings.home).deployments.values()
-        named = (deployment.card for deployment in deployments)
+        named = [deployment.card for deployment in deployments]
+        named += [one.text.draft_card for one in deployments if one.text and one.text.draft_card]
         wanted += [card for card in named if isinstance(card, str)]
     for card in dict.fromkeys(wanted):
         installed = ctx.garden.install(card, ScreenProgress())
@@ -161,6 +162,9 @@ def _certificates(ctx: Context, model: InstalledModel) -> Table | None:
     if model.card.family is Family.ENCODER:
         module = importlib.import_module("deployments.kernels.encoder_certificate_file")
         return encoder_certificate_table(module.encoder_builds(home, revision))
+    if model.card.family is Family.SEQ2SEQ:
+        module = importlib.import_module("deployments.kernels.seq2seq_certify")
+        return certificate_table(module.seq2seq_builds(home, revision))
     return None
 
 

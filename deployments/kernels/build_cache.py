@@ -120,6 +120,14 @@ class BuildCache:
         return folder
 
 
+def precision_of(folder: Path) -> str:
+    """Of the build in a folder; nothing where the folder does not say, as a test's may not."""
+    try:
+        return _key_of(folder).precision
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 def kernel_cache(home: Path) -> BuildCache:
     """Where all kernels of one home are kept."""
     return BuildCache(home / "cache" / "kernels")

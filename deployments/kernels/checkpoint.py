@@ -63,6 +63,11 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._of
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all tensors."""
+        return tuple(self._of)
+
     def tensor(self, name: str) -> NDArray[np.float32]:
         """Raises KernelError where the tensor is missing or is not of floats."""
         try:

@@ -6,6 +6,7 @@ Knows folders and memory; not how builds come to be, or whether they may be used
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Room:
     slots: int  # rows
     context: int  # tokens of each
     adapters: AdapterLimits | None = None  # None: builds that take none
+    prompt_run: int = 128  # most prompt tokens of one run
 
 
 def load_decoder(
@@ -72,7 +74,24 @@ def load_decoder(
     else:
         pool = DevicePool(shape, "cuda", choice)
     memory = None if room.adapters is None else _memory(decoding, room.adapters, choice)
-    return DecoderSession(decoding, pool, sessions, memory, reader)
+    session = DecoderSession(decoding, pool, sessions, memory, reader)
+    if choice.builds_engines:
+        _teach_ranges(session, room.prompt_run)
+    return session
+
+
+def _teach_ranges(session: DecoderSession, prompt_run: int) -> None:
+    """Runs the smallest and the largest shapes once: TensorRT's engines cover what lies between.
+
+    An engine whose range is left is built again, in minutes, while everybody waits. Ranges
+    could be named beforehand (`trt_profile_min_shapes`), but only those of all inputs of all
+    parts that a graph is split into, and attention, which TensorRT lacks, splits it everywhere.
+    https://github.com/microsoft/onnxruntime/pull/17007
+    The ranges are kept with the engines, so the next start only loads them.
+    """
+    begun_s = time.monotonic()
+    session.run_extremes(min(prompt_run, session.max_length))
+    LOG.info("TensorRT's engines took %.1f s", time.monotonic() - begun_s)
 
 
 def load_prompt_session(folder: Path, pool: HostPool, threads: int) -> PromptSession:

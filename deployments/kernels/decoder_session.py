@@ -6,6 +6,7 @@ rows; requests, sampling and scheduling are `deployments/text`'s.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class DecoderSession:
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
         self._sessions = dict.fromkeys(Graph, session) | dict(others or {})
+        self._graphs = (Graph.DECODE, *(others or {}))  # those that have a session of their own
         self._pool = pool
         self._logits = np.zeros((self.slots, self.vocabulary), np.float32)
         self._wide = np.zeros((WIDE, self.vocabulary), np.float32)
@@ -147,6 +149,23 @@ class DecoderSession:
             every=every,
             adapters=np.array([adapter], np.int64) if adapter else None,
         )
+
+    def run_extremes(self, prompt_run: int) -> None:
+        """Runs every graph on the shapes between which all others lie; rows must be free.
+
+        `prompt_run`: the most tokens that one row will take in a run.
+        """
+        slots = [0] if self.adapters is None else [0, self.adapters.shape.slots - 1]
+        for graph, adapter in itertools.product(self._graphs, slots):
+            for rows, tokens, every in extremes(self.slots, prompt_run):
+                self.run(
+                    0,
+                    np.zeros((rows, tokens), np.int64),
+                    np.zeros(rows, np.int32),
+                    graph,
+                    every=every,
+                    adapters=np.full(rows, adapter, np.int64),
+                )
 
     def move_row(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of a row over another row."""
@@ -241,6 +260,12 @@ class DecoderSession:
             shape = place.shape if adapted else (1, 1, place.shape[2])
             where = (memory.device, 0, memory.shape.dtype.type, shape, place.address)
             binding.bound.bind_input(place.name, *where)
+
+
+def extremes(slots: int, prompt_run: int) -> tuple[tuple[int, int, bool], ...]:
+    """Rows, tokens of each, and whether all logits are wanted."""
+    wide = min(WIDE, prompt_run)
+    return (1, 1, False), (slots, 1, False), (1, prompt_run, False), (1, wide, True)
 
 
 def _check_takes(session: ort.InferenceSession, adapters: AdapterMemory | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from deployments.kernels.provider_options import copying_providers
 from deployments.kernels.providers import ProviderChoice
 
 Array = NDArray[np.generic]
@@ -25,7 +26,7 @@ class Copier:
     def __init__(self, dtype: np.dtype[np.generic], device: str, choice: ProviderChoice) -> None:
         self._dtype = dtype
         self._device = device
-        self._session = ort.InferenceSession(_identity(dtype), providers=list(choice.providers))
+        self._session = ort.InferenceSession(_identity(dtype), providers=copying_providers(choice))
 
     def within_device(self, source: int, target: int, elements: int) -> None:
         self._run((self._device, source), (self._device, target), [elements])

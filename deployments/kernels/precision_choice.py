@@ -40,8 +40,15 @@ def chosen_prefill_precision(
 
 
 def keeps_kv_in_bytes(named: str, precision: str, choice: ProviderChoice) -> bool:
-    """Whether keys and values of an engine that decodes in `precision` are int8."""
+    """Whether keys and values of an engine that decodes in `precision` are int8.
+
+    By itself only beside weights that calibration makes better: what is lost then is less than
+    what those lost without (decisions/0006).
+    """
     if named != AUTO:
         return named == INT8
-    chosen = chosen_precision(precision, choice)
-    return choice.is_host and chosen != EXACT and multiplies_bytes_exactly()
+    return (
+        choice.is_host
+        and chosen_precision(precision, choice) in CALIBRATED
+        and multiplies_bytes_exactly()
+    )

@@ -20,6 +20,11 @@ DRIVER_LIBRARY = "libcuda.so.1"
 CUDA_LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcudnn.so.9")
 TENSORRT_LIBRARIES = ("libnvinfer.so.10", "libnvonnxparser.so.10")
 
+UNMEASURED = (
+    "unmeasured: graphs, options and engine caches for CUDA and TensorRT were written and "
+    "checked without a device"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderChoice:
@@ -27,10 +32,16 @@ class ProviderChoice:
 
     providers: tuple[str, ...]
     reason: str
+    tensorrt: str = ""  # its version, where it is chosen and says so
 
     @property
     def is_host(self) -> bool:
         return self.providers[0] == CPU
+
+    @property
+    def builds_engines(self) -> bool:
+        """Whether graphs are compiled for ranges of shapes, which takes minutes."""
+        return self.providers[0] == TENSORRT
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Probe:
     devices: Callable[[], int]  # CUDA devices that the driver shows
     preload: Callable[[], None]  # brings in CUDA libraries that lie in Python packages
     loads: Callable[[str], bool]  # whether a shared library loads
+    tensorrt: Callable[[], str] = lambda: ""  # version of its library
 
 
 CPU_ONLY = ProviderChoice((CPU,), "the CPU was asked for")
@@ -66,12 +78,20 @@ def choose_providers(probe: Probe) -> ProviderChoice:
             (CUDA, CPU),
             f"{devices} CUDA device(s); TensorRT libraries are missing: {', '.join(missing)}",
         )
-    return ProviderChoice((TENSORRT, CUDA, CPU), f"{devices} CUDA device(s), TensorRT")
+    found = probe.tensorrt()
+    reason = f"{devices} CUDA device(s), TensorRT {found}".rstrip()
+    return ProviderChoice((TENSORRT, CUDA, CPU), reason, found)
 
 
 def machine_probe() -> Probe:
     """Asks this machine."""
-    return Probe(compiled=_compiled, devices=_cuda_devices, preload=_preload, loads=_loads)
+    return Probe(
+        compiled=_compiled,
+        devices=_cuda_devices,
+        preload=_preload,
+        loads=_loads,
+        tensorrt=_tensorrt_version,
+    )
 
 
 def _compiled() -> tuple[str, ...]:
@@ -96,6 +116,17 @@ def _cuda_devices() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def _tensorrt_version() -> str:
+    """As digits without points, 101300 for 10.13.0; nothing where the library does not say.
+
+    https://docs.nvidia.com/deeplearning/tensorrt/latest/_static/c-api/namespacenvinfer1.html
+    """
+    try:
+        return str(int(ctypes.CDLL(TENSORRT_LIBRARIES[0]).getInferLibVersion()))
+    except (OSError, AttributeError):
+        return ""
 
 
 def _loads(library: str) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 from bestiary.errors import KernelError
+from deployments.kernels.build_cache import precision_of
+from deployments.kernels.provider_options import session_providers
 from deployments.kernels.providers import ProviderChoice
 
 LOG_ERRORS_ONLY = 3
@@ -29,7 +31,8 @@ def open_session(
 ) -> ort.InferenceSession:
     """Raises KernelError where the graph does not load, or runs elsewhere than was chosen."""
     try:
-        session = ort.InferenceSession(graph, _options(settings), providers=list(choice.providers))
+        providers = session_providers(choice, graph.parent, precision_of(graph.parent))
+        session = ort.InferenceSession(graph, _options(settings), providers=providers)
     except Exception as error:  # ORT's own errors share no other base
         raise KernelError(f"ONNX Runtime cannot load {graph}: {error}") from error
     running = tuple(session.get_providers())

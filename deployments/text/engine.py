@@ -395,6 +395,7 @@ class Engine:
         """By row: what was guessed, and how long guessing took."""
         if self._speculation.off:
             return {}
+        self._speculation.begin_step()
         found: dict[int, tuple[Draft, float]] = {}
         for row, occupant in enumerate(self._rows):
             if occupant.generation.request.reproducible and not self._checks_are_exact:
@@ -403,7 +404,7 @@ class Engine:
                 begun_s = self._clock()
                 past = occupant.sequence.past
                 room = min(occupant.sequence.left - 1, self._decoder.max_length - past - 1)
-                draft = self._speculation.draft(row, occupant.speculation, past, room, rows)
+                draft = self._speculation.draft(row, occupant.speculation, room, rows)
                 if draft is not None:
                     found[row] = draft, self._clock() - begun_s
         return found

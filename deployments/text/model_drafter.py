@@ -11,6 +11,7 @@ import numpy as np
 
 from deployments.kernels.decoder_names import Graph
 from deployments.text.decoder import Decoder
+from deployments.text.speculation import RowSpeculation
 
 
 class ModelDrafter:
@@ -19,11 +20,15 @@ class ModelDrafter:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
 
-    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
-        """As `Drafter.draft`."""
+    def begin_step(self) -> None:
+        """See `Drafter`; it has nothing to read."""
+
+    def draft(self, row: int, text: RowSpeculation, most: int) -> list[int]:
+        """See `Drafter`."""
         found: list[int] = []
+        past = len(text.tokens) - 1
         for length in range(past, past + most):
-            token = np.array([[found[-1] if found else last_token]], np.int64)
+            token = np.array([[found[-1] if found else text.tokens[-1]]], np.int64)
             logits = self._decoder.run(row, token, np.array([length], np.int32), Graph.DRAFT)
             found.append(int(logits[0].argmax()))
         return found

@@ -18,13 +18,14 @@ from deployments.kernels.precision_choice import chosen_precision
 from deployments.kernels.providers import choose_providers, machine_probe
 from deployments.text.constraints import compiler_of
 from deployments.text.decoder import Decoder
+from deployments.text.drafting import checking_engine, open_drafter, prepare_draft_model
 from deployments.text.engine import Engine, EngineOptions
 from deployments.text.intake import Intake
 from deployments.text.loop import EngineLoop
-from deployments.text.model_drafter import ModelDrafter
 from deployments.text.obligations import Obligations
 from deployments.text.prompts import ChatTemplate
 from deployments.text.service import TextService
+from deployments.text.speculation import Drafter
 from deployments.text.tokenizer import TextTokenizer
 from deployments.text.tools.formats import MARKERS, format_named, format_of
 from deployments.text.tools.tool_format import ToolFormat
@@ -38,6 +39,7 @@ class OpenModel:
     """A model in memory, ready for an engine."""
 
     decoder: Decoder
+    drafter: Drafter | None  # None: nobody guesses but by looking up
     adapters: AdapterBank | None  # None: it takes none
     tokenizer: TextTokenizer
     template: ChatTemplate | None
@@ -51,7 +53,9 @@ def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> Installe
     """
     model = Garden(home).install(args.card.id, progress)
     text = engine_options(args)
-    prepare_decoder(model, text, home, progress, adapters=text.adapter_slots > 0)
+    adapters = text.adapter_slots > 0
+    prepare_decoder(model, checking_engine(text), home, progress, adapters=adapters)
+    prepare_draft_model(args, text, model, home, progress)
     return model
 
 
@@ -64,13 +68,15 @@ def open_model(args: ReplicaArgs, home: Path) -> OpenModel:
     tokenizer = TextTokenizer.from_folder(model.path, visible=MARKERS)
     text = engine_options(args)
     limits = AdapterLimits(text.adapter_slots, text.adapter_rank) if text.adapter_slots else None
-    decoder = open_decoder(model, text, args.resources.threads, home, Silent(), adapters=limits)
+    threads, checking = args.resources.threads, checking_engine(text)
+    decoder = open_decoder(model, checking, threads, home, Silent(), adapters=limits)
+    drafter = open_drafter(args, text, decoder, tokenizer, home)
     adapters = None if decoder.adapters is None else AdapterBank(decoder.adapters)
     source = model.chat_template
     template = None if source is None else ChatTemplate(source, tokenizer.special_tokens)
     grammars = compiler_of(tokenizer.serialized(), decoder.vocabulary, tokenizer.end_ids)
     obligations = Obligations(grammars, _tool_format(args, template, source), tokenizer.id_of)
-    return OpenModel(decoder, adapters, tokenizer, template, obligations)
+    return OpenModel(decoder, drafter, adapters, tokenizer, template, obligations)
 
 
 async def open_service(args: ReplicaArgs, home: Path) -> TextService:
@@ -92,8 +98,7 @@ def start_service(model: OpenModel, args: ReplicaArgs) -> TextService:
         speculate=text.speculate,
         checks_are_exact=text.precision in FLOAT_PRECISIONS,
     )
-    drafter = None if text.draft_precision is None else ModelDrafter(decoder)
-    engine = Engine(decoder, tokenizer, tokenizer.end_ids, options, drafter=drafter)
+    engine = Engine(decoder, tokenizer, tokenizer.end_ids, options, drafter=model.drafter)
     context, vocabulary = decoder.max_length, decoder.vocabulary
     intake = Intake(tokenizer, model.template, context, vocabulary, model.obligations)
     return TextService(intake, EngineLoop(engine, waiting), adapters=model.adapters)

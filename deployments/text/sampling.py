@@ -1,7 +1,9 @@
-"""Logits -> the next token of every row, in one go over the batch.
+"""Logits -> the next token of every row.
 
-Knows numbers only. What a row draws depends on its own logits, settings and draw;
-batch-mates change nothing (there is a test). The order of the steps is that of
+What all rows need is done over the batch in one go. Weights are made and drawn from row by
+row, in place: a row stays in the cache, and new memory for a batch of them would cost more
+than all the arithmetic. Knows numbers only. What a row draws depends on its own logits,
+settings and draw; batch-mates change nothing (there is a test). The order of the steps is that of
 transformers: biases, penalties, constraint, temperature, top-k, top-p, min-p.
 Choosing changes no state but the draw: a row moves on where `chose` is called.
 """
@@ -27,6 +29,9 @@ GREEDY_BELOW = 1e-4
 BROKEN = -1  # the row's logits are NaN or infinite
 STUCK = -2  # the row's constraint lets nothing follow; `TokenMatcher.fault` says why
 
+# Weights, where the best is 1: over the first of them are some dozens to hundreds of tokens of a
+# language model's at temperature 1, over the second some hundreds to thousands.
+LIKELY = (2.0**-9, 2.0**-13)
 BLOCK = 64  # tokens whose weights are summed, or compared, together
 _ID_BITS = 32
 _ID_MASK = 2**_ID_BITS - 1
@@ -96,13 +101,10 @@ def choose(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> list[int]
         tokens[i] = STUCK
     for i in broken:
         tokens[i] = BROKEN
-    drawing = [i for i, row in enumerate(rows) if row.draws is not None and tokens[i] >= 0]
-    if drawing:
-        weights = _weights(logits, top, drawing, [rows[i].sampling for i in drawing])
-        starts = np.arange(0, weights.shape[1], BLOCK)
-        sums = np.add.reduceat(weights, starts, axis=1).astype(np.float64)
-        for place, i in enumerate(drawing):
-            tokens[i] = _draw(weights[place], sums[place], rows[i])
+    for i, row in enumerate(rows):
+        if row.draws is not None and tokens[i] >= 0:
+            _weigh(logits[i], top[i], row.sampling.temperature)
+            tokens[i] = _draw(logits[i], row.sampling, row.draws.next())
     if raw is not None:
         _score(raw, scored, tokens, rows)
     return tokens
@@ -146,43 +148,62 @@ def _penalise(logits: NDArray[np.float32], rows: Sequence[RowSampler]) -> None:
         penalise(logits, indices, samplings, seen)
 
 
-def _weights(
-    logits: NDArray[np.float32],
-    top: NDArray[np.float32],
-    rows: Sequence[int],
-    samplings: Sequence[Sampling],
-) -> NDArray[np.float32]:
-    """exp((logit - best) / temperature): probabilities but for their sum. The best weighs 1."""
-    temperature = np.array([one.temperature for one in samplings], np.float32)
-    weights: NDArray[np.float32] = logits[rows] - top[rows, None]
-    weights /= temperature[:, None]
-    np.exp(weights, out=weights)
-    return weights
+def _weigh(logits: NDArray[np.float32], best: np.float32, temperature: float) -> None:
+    """Makes a row exp((logit - best) / temperature): probabilities but for their sum.
+
+    The best weighs 1.
+    """
+    logits -= best
+    if temperature != 1:
+        logits /= np.float32(temperature)
+    np.exp(logits, out=logits)
 
 
-def _draw(weights: NDArray[np.float32], sums: NDArray[np.float64], row: RowSampler) -> int:
-    """One token of one row, by the inverse of the cumulated weights; `sums` are its blocks'."""
-    assert row.draws is not None
-    sampling, point = row.sampling, row.draws.next()
+def _draw(weights: NDArray[np.float32], sampling: Sampling, point: float) -> int:
+    """One token of one row, by the inverse of the cumulated weights at `point`, 0 to 1."""
     if sampling.top_k:
         ids, kept = _first_k(weights, sampling.top_k)
         kept = kept[: _nucleus(kept, sampling.top_p, float(kept.sum(dtype=np.float64)))]
         return int(ids[_invert(_over_share(kept, sampling.min_p), point)])
     if sampling.top_p < 1:
-        whole = float(sums.sum())
-        # Tokens under this weight have less than 1 - top_p of the mass together, so none
-        # of them is in the nucleus; what is left is small enough to sort.
-        ids, kept = _over(weights, (1 - sampling.top_p) * whole / len(weights))
-        kept = kept[: _nucleus(kept, sampling.top_p, whole)]
+        ids, kept = _first_mass(weights, sampling.top_p)
         return int(ids[_invert(_over_share(kept, sampling.min_p), point)])
     if sampling.min_p:
         ids = np.flatnonzero(weights >= np.float32(sampling.min_p))
         return int(ids[_invert(weights[ids], point)])
-    return _invert_in_blocks(weights, sums, point)
+    return _invert_in_blocks(weights, _block_sums(weights), point)
+
+
+def _block_sums(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    sums: NDArray[np.float32] = np.add.reduceat(weights, np.arange(0, len(weights), BLOCK))
+    return sums.astype(np.float64)
+
+
+def _first_mass(
+    weights: NDArray[np.float32], top_p: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and weights of the tokens that reach `top_p` of the mass, the likeliest first."""
+    whole = float(_block_sums(weights).sum())
+    # Tokens under the last bound have less than 1 - top_p of the mass together, so none of them
+    # is in the nucleus. Mostly a few hundred over a higher one reach it already.
+    for bound in LIKELY:
+        ids = np.flatnonzero(weights >= np.float32(bound))
+        if weights[ids].sum(dtype=np.float64) < top_p * whole:
+            continue  # not worth a sort
+        ids, kept = _sorted(ids, weights[ids])
+        count = _nucleus(kept, top_p, whole)
+        if count <= len(kept):
+            return ids[:count], kept[:count]
+    ids, kept = _over(weights, (1 - top_p) * whole / len(weights))
+    count = _nucleus(kept, top_p, whole)
+    return ids[:count], kept[:count]
 
 
 def _nucleus(weights: NDArray[np.float32], top_p: float, whole: float) -> int:
-    """Top-p (arXiv:1904.09751): how many of the sorted weights reach `top_p` of `whole`."""
+    """Top-p (arXiv:1904.09751): how many of the sorted weights reach `top_p` of `whole`.
+
+    One more than there are where they do not.
+    """
     if top_p == 1:
         return len(weights)
     cumulated = np.cumsum(weights, dtype=np.float64)
@@ -218,6 +239,9 @@ def _first_k(
     weights: NDArray[np.float32], top_k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Ids and weights of the `top_k` likeliest tokens, the likeliest first."""
+    ids, kept = _over(weights, LIKELY[0])
+    if len(ids) >= top_k:
+        return ids[:top_k], kept[:top_k]
     peaks = np.maximum.reduceat(weights, np.arange(0, len(weights), BLOCK))
     # k blocks have a token of at least this weight, so the k-th token is no lighter.
     bound = np.partition(peaks, -top_k)[-top_k] if top_k <= len(peaks) else 0.0

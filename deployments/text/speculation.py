@@ -33,8 +33,12 @@ class Draft:
 class Drafter(Protocol):
     """Guesses for rows of text that have no repetition in them."""
 
-    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
-        """Up to `most` tokens after `last_token`; the row holds `past` tokens before it."""
+    def begin_step(self) -> None:
+        """Rows are asked for drafts after it, each at most once."""
+        ...
+
+    def draft(self, row: int, text: RowSpeculation, most: int) -> list[int]:
+        """Up to `most` tokens after those of `text`, whose KV is in `row` but for the last."""
         ...
 
 
@@ -89,9 +93,12 @@ class Speculation:
     def off(self) -> bool:
         return self._most == 0
 
-    def draft(
-        self, row: int, speculation: RowSpeculation, past: int, room: int, rows: int
-    ) -> Draft | None:
+    def begin_step(self) -> None:
+        """Every row may be asked once after it."""
+        if self._drafter is not None:
+            self._drafter.begin_step()
+
+    def draft(self, row: int, speculation: RowSpeculation, room: int, rows: int) -> Draft | None:
         """What the row should have checked in this step; None where it should just decode.
 
         `room`: how many tokens may follow at most. `rows` decode in this step.
@@ -104,7 +111,7 @@ class Speculation:
             return self._paying(speculation, Draft(found, DraftSource.LOOKUP), rows)
         if self._drafter is None or not self._worth(speculation, DraftSource.MODEL, most, rows):
             return None
-        found = self._drafter.draft(row, speculation.tokens[-1], past, most)
+        found = self._drafter.draft(row, speculation, most)
         return Draft(found, DraftSource.MODEL) if found else None
 
     def checked(self, speculation: RowSpeculation, draft: Draft, accepted: int, rows: int) -> None:

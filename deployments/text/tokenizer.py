@@ -85,6 +85,11 @@ class TextTokenizer:
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
+    def vocabulary(self) -> dict[str, int]:
+        """Every token by name, the special ones too."""
+        found: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return found
+
     def serialized(self) -> str:
         """As `tokenizer.json` has it, for libraries that bring their own tokenizer."""
         text: str = self._tokenizer.to_str()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deployments.kernels.providers import (
@@ -53,6 +55,13 @@ def test_the_best_that_would_work_is_chosen(
 def test_a_missing_library_is_named() -> None:
     choice = choose_providers(_machine(libraries=CUDA_LIBRARIES[:-1] + TENSORRT_LIBRARIES))
     assert CUDA_LIBRARIES[-1] in choice.reason
+
+
+def test_tensorrt_says_its_version() -> None:
+    choice = choose_providers(replace(_machine(), tensorrt=lambda: "101300"))
+    assert (choice.tensorrt, choice.builds_engines) == ("101300", True)
+    assert "101300" in choice.reason
+    assert choose_providers(_machine(devices=0)).tensorrt == ""
 
 
 def test_libraries_are_not_searched_for_without_a_device() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,14 +29,14 @@ VOCABULARY = END_ID + 1
 POSITIONS = 256  # tokens of a row
 
 
-def small_llama(seed: int = 1, spread: float = 0.2) -> LlamaForCausalLM:
+def small_llama(seed: int = 1, spread: float = 0.2, layers: int = 2) -> LlamaForCausalLM:
     """`spread` of its weights: the larger, the surer it is of what comes next."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=64,  # the attention kernel wants heads of 16, or of multiples
         intermediate_size=96,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=POSITIONS,
@@ -76,12 +78,13 @@ class Run:
     decoder: DecoderSession
     options: EngineOptions
     drafter: Drafter | None = None
+    clock: Callable[[], float] = time.monotonic
     chunks: dict[int, list[TextChunk]] = field(default_factory=dict)
     errors: dict[int, BestiaryError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ends = frozenset({END_ID})
-        self.engine = Engine(self.decoder, TOKENIZER, ends, self.options, drafter=self.drafter)
+        self.engine = Engine(self.decoder, TOKENIZER, ends, self.options, self.clock, self.drafter)
 
     def step(self) -> None:
         result = self.engine.step()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
-from text_fakes import Driver, FakeDecoder, Oracle, prepared, solo
+from text_fakes import (
+    CarefulDrafter,
+    Driver,
+    FakeDecoder,
+    GuessingWell,
+    Oracle,
+    prepared,
+    solo,
+)
 
 from bestiary.schemas.text import Priority, Sampling
 from deployments.text.prepared import PreparedRequest
+from deployments.text.speculation import Drafter
 
 VOCABULARY = 30
 CONTEXT = 120
@@ -41,6 +50,28 @@ def requests(draw: st.DrawFn) -> PreparedRequest:
     return replace(made, sampling=draw(samplings))
 
 
+@dataclass(frozen=True)
+class SmallModel:
+    """A drafter with a pool of its own, which may have fewer rows, and shorter ones."""
+
+    slots: int
+    max_length: int
+    read_most: int
+
+
+small_models = st.builds(
+    SmallModel, st.integers(1, 5), st.sampled_from([10, CONTEXT]), st.sampled_from([1, 7, 100])
+)
+
+
+def drafter_of(guesser: int | SmallModel | None, decoder: FakeDecoder) -> Drafter | None:
+    """A number: an oracle that is wrong from there on."""
+    if isinstance(guesser, SmallModel):
+        small = GuessingWell(guesser.slots, guesser.max_length, VOCABULARY)
+        return CarefulDrafter(small, VOCABULARY, guesser.read_most)
+    return None if guesser is None else Oracle(decoder, wrong_at=guesser)
+
+
 # One event: steps to run first, the request that then arrives, who is cancelled then.
 events = st.tuples(st.integers(0, 6), requests(), st.none() | st.integers(0, 10))
 
@@ -53,7 +84,7 @@ events = st.tuples(st.integers(0, 6), requests(), st.none() | st.integers(0, 10)
     swap_bytes=st.sampled_from([0, 500, 10**6]),
     prefix_cache_bytes=st.sampled_from([0, 1000, 10**6]),
     speculate=st.sampled_from([0, 1, 5]),
-    oracle=st.none() | st.integers(0, 4),
+    guesser=st.none() | st.integers(0, 4) | small_models,
 )
 def test_every_request_says_what_it_says_alone(
     schedule: list[tuple[int, PreparedRequest, int | None]],
@@ -62,7 +93,7 @@ def test_every_request_says_what_it_says_alone(
     swap_bytes: int,
     prefix_cache_bytes: int,
     speculate: int,
-    oracle: int | None,
+    guesser: int | SmallModel | None,
 ) -> None:
     decoder = FakeDecoder(slots, CONTEXT, VOCABULARY)
     driver = Driver(
@@ -72,7 +103,7 @@ def test_every_request_says_what_it_says_alone(
         swap_bytes=swap_bytes,
         prefix_cache_bytes=prefix_cache_bytes,
         speculate=speculate,
-        drafter=None if oracle is None else Oracle(decoder, wrong_at=oracle),
+        drafter=drafter_of(guesser, decoder),
     )
     cancelled = set()
     for ticket, (steps, request, victim) in enumerate(schedule):

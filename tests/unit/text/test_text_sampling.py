@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bestiary.schemas.text import Sampling
+from deployments.text.randomness import Draws
 from deployments.text.sampling import BROKEN, RowSampler, choose
 
 VOCABULARY = 300
@@ -105,6 +106,48 @@ def test_a_batch_equals_its_rows_one_by_one(name: str) -> None:
     place = list(SETTINGS).index(name)
     alone = choose(logits[place : place + 1].copy(), [row(SETTINGS[name], 11, [5, 5])])
     assert together[place] == alone[0]
+
+
+def plain_choice(logits: np.ndarray, sampling: Sampling, seed: int) -> int:
+    """The same draw by a sort of the whole vocabulary."""
+    weights = np.exp((logits - logits.max()) / np.float32(sampling.temperature))
+    whole = float(np.add.reduceat(weights, np.arange(0, len(weights), 64)).astype(float).sum())
+    ids = np.lexsort((np.arange(len(weights)), -weights))
+    kept = weights[ids]
+    if sampling.top_k:
+        kept = kept[: sampling.top_k]
+        whole = float(kept.sum(dtype=np.float64))
+    if sampling.top_p < 1:
+        reached = np.searchsorted(np.cumsum(kept, dtype=np.float64), sampling.top_p * whole)
+        kept = kept[: int(reached) + 1]
+    kept = kept[kept >= np.float32(sampling.min_p)]
+    cumulated = np.cumsum(kept, dtype=np.float64)
+    point = Draws(seed, 0).next() * cumulated[-1]
+    return int(ids[min(int(np.searchsorted(cumulated, point, side="right")), len(kept) - 1)])
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0.8, top_p=0.9),
+        Sampling(temperature=1.0, top_p=0.95, min_p=0.01),
+        Sampling(temperature=2.0, top_p=0.95),
+        Sampling(temperature=0.3, top_p=0.5),
+        Sampling(temperature=1.0, top_k=50),
+        Sampling(temperature=1.5, top_k=2000, top_p=0.8),
+    ],
+)
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 4.0])
+def test_choices_are_those_of_a_sort_of_the_whole_vocabulary(
+    sampling: Sampling, spread: float
+) -> None:
+    numbers = np.random.default_rng(8)
+    logits = (spread * numbers.gumbel(size=(40, 20_011))).astype(np.float32)
+    logits[::2] = np.round(logits[::2])  # many equal ones
+    logits[1, numbers.integers(0, 20_011, 15_000)] = -np.inf  # a constraint's
+    wanted = [plain_choice(one, sampling, seed) for seed, one in enumerate(logits)]
+    rows = [RowSampler.begin(sampling, seed, 0, PROMPT) for seed in range(len(logits))]
+    assert choose(logits, rows) == wanted
 
 
 def test_top_p_keeps_the_likeliest_token_however_small_it_is() -> None:

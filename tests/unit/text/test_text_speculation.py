@@ -120,7 +120,10 @@ def test_where_checks_are_not_exact_only_unseeded_draws_are_speculated_on() -> N
 class FailingDrafter:
     """Fails in one row."""
 
-    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
+    def begin_step(self) -> None:
+        """It reads nothing."""
+
+    def draft(self, row: int, text: RowSpeculation, most: int) -> list[int]:
         if row == 0:
             raise RuntimeError("the draft graph was told to fail")
         return []
@@ -144,9 +147,9 @@ def measured(decode_s: float, check_s: float) -> Speculation:
 
 def test_a_guess_is_made_only_where_it_pays() -> None:
     row = RowSpeculation([1, 2, 3, 4, 5, 6, 1, 2, 3])
-    assert measured(1.0, 1.5).draft(0, row, 6, room=10, rows=1) is not None
+    assert measured(1.0, 1.5).draft(0, row, room=10, rows=1) is not None
     row = RowSpeculation([1, 2, 3, 4, 5, 6, 1, 2, 3])
-    assert measured(1.0, 9.0).draft(0, row, 6, room=10, rows=1) is None
+    assert measured(1.0, 9.0).draft(0, row, room=10, rows=1) is None
 
 
 def test_many_rows_share_a_run_that_a_single_draft_must_beat() -> None:
@@ -154,7 +157,7 @@ def test_many_rows_share_a_run_that_a_single_draft_must_beat() -> None:
     costs = StepCosts()
     costs.decoded(16, 2.0)  # a token costs an eighth
     costs.checked(DraftSource.LOOKUP, 5, 1.5)
-    assert Speculation(4, costs).draft(0, row, 6, room=10, rows=16) is None
+    assert Speculation(4, costs).draft(0, row, room=10, rows=16) is None
 
 
 def test_a_row_whose_guesses_fail_rests_longer_each_time() -> None:

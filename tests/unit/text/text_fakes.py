@@ -20,7 +20,8 @@ from deployments.kernels.decoder_names import Graph
 from deployments.kernels.prompt_session import PromptPart
 from deployments.text.engine import Engine, EngineOptions
 from deployments.text.prepared import PreparedRequest
-from deployments.text.speculation import Drafter
+from deployments.text.small_model_drafter import SmallModelDrafter
+from deployments.text.speculation import Drafter, RowSpeculation
 
 EMPTY = -1
 ADAPTED = 1000  # over every token
@@ -151,13 +152,40 @@ class Oracle:
         self._decoder = decoder
         self._wrong_at = wrong_at
 
-    def draft(self, row: int, last_token: int, past: int, most: int) -> list[int]:
-        history = [*self._decoder.history(row, past), last_token]
+    def begin_step(self) -> None:
+        """It reads nothing."""
+
+    def draft(self, row: int, text: RowSpeculation, most: int) -> list[int]:
+        history = [*self._decoder.history(row, len(text.tokens) - 1), text.tokens[-1]]
         found: list[int] = []
         for place in range(most):
             best = int(self._decoder.logits_of(tuple(history)).argmax())
             found.append(best if place < self._wrong_at else (best + 1) % self._decoder.vocabulary)
             history.append(found[-1])
+        return found
+
+
+class GuessingWell(FakeDecoder):
+    """Another model, that often agrees: it says something else after every third history."""
+
+    def logits_of(self, history: tuple[int, ...]) -> NDArray[np.float32]:
+        logits = super().logits_of(history)
+        return np.roll(logits, 1) if sum(history) % 3 == 0 else logits
+
+
+class CarefulDrafter(SmallModelDrafter):
+    """Its every guess is compared with what its model says to the same tokens alone."""
+
+    def __init__(self, decoder: FakeDecoder, vocabulary: int, read_most: int) -> None:
+        super().__init__(decoder, vocabulary, read_most)
+        self._alone = decoder
+
+    def draft(self, row: int, text: RowSpeculation, most: int) -> list[int]:
+        found = super().draft(row, text, most)
+        history = list(text.tokens)
+        for guess in found:
+            assert guess == int(self._alone.logits_of(tuple(history)).argmax())
+            history.append(guess)
         return found
 
 
