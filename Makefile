@@ -45,7 +45,8 @@ test: $(STAMPS)/for-tests ## the default lane, under 20 minutes
 test-slow: $(STAMPS)/for-tests ## what takes longer: fault injection, long loads
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
-BENCHMARKS := gateway encoder_kernels decoder_kernels constraints step_profile text_engine seq2seq
+BENCHMARKS := gateway encoder_kernels encoder decoder_kernels constraints step_profile text_engine \
+	seq2seq attention
 bench: $(STAMPS)/for-tests ## every benchmark, with the peers that are there (BESTIARY_PEERS)
 	@$(PIP) install --quiet -e '.[bench]'
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done

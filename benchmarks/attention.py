@@ -22,7 +22,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tokenizers import decoders
 
 from bestiary.garden import Garden
 from bestiary.profile.models import Seq2SeqEngine as EngineOptions
@@ -138,19 +137,15 @@ def draw_attention(attention: CrossAttention | None, path: Path) -> None:
     figure = Figure(figsize=(7, 5.5), dpi=110, layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(attention.weights, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    axis.set_xticks(
-        range(len(attention.source_tokens)), _plain(attention.source_tokens), rotation=60
+    source, target = (
+        [name.replace(" ", "▁") for name in names]
+        for names in (attention.source_tokens, attention.target_tokens)
     )
-    axis.set_yticks(range(len(attention.target_tokens)), _plain(attention.target_tokens))
+    axis.set_xticks(range(len(source)), source, rotation=60)
+    axis.set_yticks(range(len(target)), target)
     figure.colorbar(image, label="attention weight")
     axis.set_title(f"{ATTENTIVE}: {SHOWN}", fontsize=9)
     figure.savefig(path)
-
-
-def _plain(names: Sequence[str]) -> list[str]:
-    """Tokens of byte-level BPE as text, a space shown as ▁."""
-    read = decoders.ByteLevel()
-    return [read.decode([name]).replace(" ", "▁") for name in names]
 
 
 def table(found: Sequence[Measured], pairs: Sequence[Pair], threads: int) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -23,20 +24,19 @@ class Outcome:
     requests: int
     events: int  # SSE `data:` lines
     seconds: float
-    first_byte_s: tuple[float, ...]  # per request
+    first_byte_s: tuple[float, ...]  # per request; of a reply that is no stream: all of it
 
 
 async def run(target: Target, path: str, body: object, *, clients: int, requests: int) -> Outcome:
     """`requests` in all from `clients` kept-alive connections. Raises on any reply but 200."""
-    payload = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: {target.host}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {target.key}\r\ncontent-length: {len(payload)}\r\n\r\n"
-    )
-    message = head.encode() + payload
-    left = iter(range(requests))
+    return await run_each(target, path, [body] * requests, clients=clients)
+
+
+async def run_each(target: Target, path: str, bodies: Sequence[object], *, clients: int) -> Outcome:
+    """One request for each body, in their order. Raises as `run` does."""
+    left = iter([_message(target, path, body) for body in bodies])
     began = time.perf_counter()
-    parts = await asyncio.gather(*(_client(target, message, left) for _ in range(clients)))
+    parts = await asyncio.gather(*(_client(target, left) for _ in range(clients)))
     seconds = time.perf_counter() - began
     replies = [reply for part in parts for reply in part]
     return Outcome(
@@ -47,11 +47,21 @@ async def run(target: Target, path: str, body: object, *, clients: int, requests
     )
 
 
-async def _client(target: Target, message: bytes, left: object) -> list[tuple[int, float]]:
+def _message(target: Target, path: str, body: object) -> bytes:
+    payload = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: {target.host}\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {target.key}\r\ncontent-length: {len(payload)}\r\n\r\n"
+    )
+    return head.encode() + payload
+
+
+async def _client(target: Target, left: Iterator[bytes]) -> list[tuple[int, float]]:
+    """`left` is one iterator that all clients share."""
     reader, writer = await asyncio.open_connection(target.host, target.port)
     done = []
     try:
-        for _ in left:  # type: ignore[attr-defined]  # one iterator shared by all clients
+        for message in left:
             sent = time.perf_counter()
             writer.write(message)
             done.append(await _reply(reader, sent))

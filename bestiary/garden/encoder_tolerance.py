@@ -23,6 +23,7 @@ class EncoderTolerance(Frozen):
 DEFAULT_ENCODER_TOLERANCES: Mapping[str, EncoderTolerance] = {
     "fp32": EncoderTolerance(mean_cosine_error=1e-6, max_cosine_error=1e-5, head_shift=1e-3),
     "fp16": EncoderTolerance(mean_cosine_error=1e-4, max_cosine_error=1e-3, head_shift=1e-2),
+    "bf16mix": EncoderTolerance(mean_cosine_error=1e-4, max_cosine_error=1e-3, head_shift=1e-2),
     "int8": EncoderTolerance(mean_cosine_error=2e-3, max_cosine_error=5e-3, head_shift=5e-2),
     "w8a16": EncoderTolerance(mean_cosine_error=2e-3, max_cosine_error=5e-3, head_shift=5e-2),
     "w8row": EncoderTolerance(mean_cosine_error=5e-3, max_cosine_error=1e-2, head_shift=1e-1),

@@ -83,11 +83,14 @@ class Seq2SeqRequest(Frozen):
 class CrossAttention:
     """Where the decoder looked: `weights` is float32 [target, source], each row sums to one.
 
-    A Transformer's are the mean over the heads of its last decoder layer.
+    A Transformer's are the mean over the heads of its last decoder layer. Tokens are texts for
+    people, a space in front where a word begins; what the vocabulary calls them, the ids tell.
     """
 
     source_tokens: tuple[str, ...]
     target_tokens: tuple[str, ...]  # the end token included, where it came
+    source_token_ids: tuple[int, ...]
+    target_token_ids: tuple[int, ...]
     weights: NDArray[np.float32]
 
 

@@ -9,13 +9,17 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from bestiary.profile.models import EncoderEngine
 from bestiary.progress import Progress
 from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.encoder_certificate_file import require_tolerated
 from deployments.kernels.encoder_names import BUILD_VERSION, ENCODER, Output
+from deployments.kernels.encoder_runtime import (
+    encoder_precision,
+    encoder_provider,
+    open_encoder_graph,
+)
 from deployments.kernels.encoder_session import (
     EncoderSession,
     EncoderText,
@@ -23,7 +27,6 @@ from deployments.kernels.encoder_session import (
     OpenEncoderSession,
 )
 from deployments.kernels.model_files import GRAPH_FILE
-from deployments.kernels.precision_choice import chosen_precision
 from deployments.kernels.providers import (
     CPU_ONLY,
     ProviderChoice,
@@ -35,7 +38,6 @@ from deployments.kernels.sessions import SessionSettings, open_session
 LOG = logging.getLogger(__name__)
 
 OPEN_ENCODER = "open-encoder"  # the kind of build that can be looked into
-DEVICES_ONLY = ("fp16",)
 
 
 class OpenEncoder:
@@ -51,9 +53,9 @@ class OpenEncoder:
         self._look_into = look_into
         self._open: OpenEncoderSession | None = None
 
-    def run(self, texts: Sequence[EncoderText], output: Output) -> Floats:
+    def run(self, texts: Sequence[EncoderText], output: Output, padded_to: int = 0) -> Floats:
         """See `EncoderSession.run`."""
-        return self.session.run(texts, output)
+        return self.session.run(texts, output, padded_to)
 
     def attention(self, text: EncoderText) -> Floats:
         """See `OpenEncoderSession.attention`. Raises KernelError where its graph does not build."""
@@ -74,7 +76,7 @@ def prepare_encoder_kernel(
     from deployments.kernels.encoder_certify import certify_encoder_once
 
     choice = choose_providers(machine_probe())
-    precision = _precision(engine, choice)
+    precision = encoder_precision(engine.precision, choice)
     folder = _build_once(model, precision, home, progress)
     certify_encoder_once(model, _key(model, precision), kernel_cache(home), choice, progress)
     require_tolerated(model.card, precision, folder)
@@ -90,16 +92,18 @@ def open_encoder(
 ) -> OpenEncoder:
     """Builds where needed, then loads. `threads` 0: all cores; no `providers`: the best here.
 
-    Raises KernelError; for fp16 on the CPU too, which only devices compute in, and for a
+    Raises KernelError; for a precision that this machine does not compute in too, and for a
     build that is outside its card's tolerance.
     """
     choice = providers or choose_providers(machine_probe())
-    precision = _precision(engine, choice)
+    precision = encoder_precision(engine.precision, choice)
     folder = _build_once(model, precision, home, progress)
     require_tolerated(model.card, precision, folder)
-    LOG.info("%s runs on %s: %s", model.card.id, choice.providers[0], choice.reason)
+    provider = encoder_provider(precision, choice)
+    LOG.info("%s runs on %s: %s", model.card.id, provider, choice.reason)
     settings = SessionSettings(threads=threads)
-    session = EncoderSession(open_session(folder / GRAPH_FILE, choice, settings))
+    graph = open_encoder_graph(folder / GRAPH_FILE, precision, choice, settings)
+    session = EncoderSession(graph)
 
     def look_into() -> OpenEncoderSession:
         graph = _build_open_once(model, home) / GRAPH_FILE
@@ -107,14 +111,6 @@ def open_encoder(
         return OpenEncoderSession(open_session(graph, CPU_ONLY, settings))
 
     return OpenEncoder(session, look_into)
-
-
-def _precision(engine: EncoderEngine, choice: ProviderChoice) -> str:
-    """What `auto` is here. Raises KernelError for one that does not run here."""
-    precision = chosen_precision(engine.precision, choice)
-    if choice.is_host and precision in DEVICES_ONLY:
-        raise KernelError(f"{precision} needs a GPU, and {choice.reason}; use fp32 or w8a16 here")
-    return precision
 
 
 def _build_once(model: InstalledModel, precision: str, home: Path, progress: Progress) -> Path:

@@ -34,6 +34,8 @@ POOLING_FILE = "1_Pooling/config.json"  # of sentence-transformers
 MODULES_FILE = "modules.json"  # of sentence-transformers
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 POOLINGS = {"pooling_mode_mean_tokens": Output.MEAN, "pooling_mode_cls_token": Output.CLS}
+# OpenVINO rounds to bfloat16 itself, when it loads.
+WRITTEN_IN = {"bf16mix": "fp32"}
 # Rows of the word table are multiplied by few tokens: int8 in blocks is as fast, and finer.
 WORDS_IN = {"w8row": "int8", "w8a16": "int8"}
 
@@ -47,9 +49,10 @@ def build_encoder(folder: Path, target: Path, precision_name: str) -> None:
     with Checkpoint(folder) as checkpoint, GraphWriter(target) as graph:
         architecture = _architecture(checkpoint)
         pooling = _pooling(folder)
-        parts = EncoderGraph(graph, precision(precision_name, graph))
+        written = WRITTEN_IN.get(precision_name, precision_name)
+        parts = EncoderGraph(graph, precision(written, graph))
         hidden = architecture.body(checkpoint, parts)
-        words = precision(WORDS_IN.get(precision_name, precision_name), graph)
+        words = precision(WORDS_IN.get(written, written), graph)
         width = checkpoint.config.integer("hidden_size")
         facts = architecture.heads(checkpoint, EncoderOutputs(parts, words, hidden, width))
         graph.save(checkpoint.config.architecture, facts | _facts(checkpoint) | {POOLING: pooling})

@@ -23,10 +23,11 @@ from deployments.kernels.encoder_certificate_file import read_encoder_certificat
 from deployments.kernels.encoder_measures import parity_of, speed_of
 from deployments.kernels.encoder_probe import probe_of
 from deployments.kernels.encoder_reference import reference_of
+from deployments.kernels.encoder_runtime import encoder_provider, open_encoder_graph
 from deployments.kernels.encoder_session import EncoderSession
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.providers import ProviderChoice
-from deployments.kernels.sessions import SessionSettings, open_session
+from deployments.kernels.sessions import SessionSettings
 
 FORMAT = 1  # counted up by whoever changes what a certificate says
 
@@ -42,7 +43,7 @@ def certify_encoder_once(
 
     Raises KernelError where the build does not load.
     """
-    provider = choice.providers[0]
+    provider = encoder_provider(key.precision, choice)
     certify_build_once(
         model,
         key,
@@ -59,7 +60,8 @@ def _measured(
     model: InstalledModel, key: BuildKey, folder: Path, cache: BuildCache, choice: ProviderChoice
 ) -> EncoderCertificate:
     parity, speed, sentences, reason = None, None, 0, ""
-    encoder = EncoderSession(open_session(folder / GRAPH_FILE, choice, SessionSettings()))
+    graph, settings = folder / GRAPH_FILE, SessionSettings()
+    encoder = EncoderSession(open_encoder_graph(graph, key.precision, choice, settings))
     try:
         probe = probe_of(model.path, min(encoder.max_length, model.card.context_length))
         speed, sentences = speed_of(encoder, probe), len(probe.sentences)
@@ -67,7 +69,7 @@ def _measured(
     except KernelError as error:
         reason = error.message
     return EncoderCertificate(
-        **circumstances(model, key, folder, FORMAT, choice.providers[0]),
+        **circumstances(model, key, folder, FORMAT, encoder_provider(key.precision, choice)),
         sentences=sentences,
         parity=parity,
         speed=speed,

@@ -42,15 +42,16 @@ class EncoderSession:
         self.token_labels: tuple[str, ...] = _labels(facts, names.TOKEN_LABELS)
         self.several_labels = facts.get(names.SEVERAL_LABELS) == "1"
 
-    def run(self, texts: Sequence[EncoderText], output: Output) -> Floats:
-        """float32 [texts, ...]; see `Output`. What is behind a text's tokens means nothing.
+    def run(self, texts: Sequence[EncoderText], output: Output, padded_to: int = 0) -> Floats:
+        """float32 [texts, ...]; see `Output`. What is behind a text's tokens means nothing, but
+        for whoever was trained on it: then `padded_to` says how many tokens all have (of id 0).
 
         Raises ValueError where a text is empty or longer than `max_length`, and KeyError
         where the model has no such output.
         """
         if output not in self.outputs:
             raise KeyError(output)
-        feed = _feed(texts, self.max_length)
+        feed = _feed(texts, self.max_length, padded_to)
         if Output.WORDS in self.outputs:
             feed[names.ROWS] = _rows(texts if output is Output.WORDS else ())
         found: Floats = self._session.run([output], feed)[0]
@@ -77,11 +78,13 @@ class OpenEncoderSession:
         return found
 
 
-def _feed(texts: Sequence[EncoderText], longest: int) -> dict[str, NDArray[np.generic]]:
+def _feed(
+    texts: Sequence[EncoderText], longest: int, padded_to: int = 0
+) -> dict[str, NDArray[np.generic]]:
     lengths = np.array([len(text.ids) for text in texts], dtype=np.int32)
     if lengths.min() < 1 or lengths.max() > longest:
         raise ValueError(f"texts must have 1..{longest} tokens, not {lengths.tolist()}")
-    ids = np.zeros((len(texts), lengths.max()), dtype=np.int32)
+    ids = np.zeros((len(texts), max(padded_to, lengths.max())), dtype=np.int32)
     segments = np.zeros_like(ids)
     for row, text in enumerate(texts):
         ids[row, : len(text.ids)] = text.ids

@@ -49,8 +49,9 @@ def why_no_bfloat16(probe: OpenVinoProbe) -> str:
     return ""
 
 
-def open_on_openvino(graph: Path, threads: int) -> ort.InferenceSession:
-    """Opens a graph with products in bfloat16. `threads` 0: as many as OpenVINO sees fit.
+def open_on_openvino(graph: Path, threads: int, products: str = "bf16") -> ort.InferenceSession:
+    """Opens a graph with `products` in bfloat16, or in `f32`. `threads` 0: as many as OpenVINO
+    sees fit.
 
     Raises KernelError where the graph does not load, or not all of it runs there.
     """
@@ -60,7 +61,7 @@ def open_on_openvino(graph: Path, threads: int) -> ort.InferenceSession:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     settings = {
-        "INFERENCE_PRECISION_HINT": "bf16",
+        "INFERENCE_PRECISION_HINT": products,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         # Other replicas are on this machine too: their threads would be pinned to the same cores.

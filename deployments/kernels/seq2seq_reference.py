@@ -7,8 +7,9 @@ kept in the build cache by revision: the builds of one model share it.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,17 @@ from bestiary.errors import KernelError
 from bestiary.garden import InstalledModel
 from deployments.kernels.build_cache import BuildCache, BuildKey
 from deployments.kernels.certificate_text import SHA256, TEXT
+from deployments.kernels.checkpoint import read_config
 from deployments.kernels.torch_process import require_memory, run_torch, torch_main
 
 VERSION = 1
+OWN_CLASS = "RecurrentSeq2Seq"  # which transformers does not have
 FILE = "reference.npz"
 PASSAGES = 8
 MOST_SOURCE = 64  # tokens of one
 TARGET = 24  # tokens that torch writes to each
-OWN_CLASS = "RecurrentSeq2Seq"  # which transformers does not have
+
+Ids = NDArray[np.int64]
 
 
 class Seq2SeqReference(NamedTuple):
@@ -36,8 +40,6 @@ class Seq2SeqReference(NamedTuple):
 
 def seq2seq_reference_of(model: InstalledModel, cache: BuildCache) -> Seq2SeqReference:
     """Computed where it is not kept yet. Raises KernelError that says why it cannot be."""
-    if model.card.architecture == OWN_CLASS:
-        raise KernelError("transformers has no such class; it is compared in the tests")
     key = BuildKey(
         kind="torch-seq2seq-reference",
         builder_version=VERSION,
@@ -75,33 +77,60 @@ def _compute(model: InstalledModel, target: Path) -> None:
     run_torch(__name__, model.path, target)
 
 
-def _run_torch(folder: str, target: str) -> None:
-    import torch
-    from transformers import AutoModelForSeq2SeqLM
+class Written(NamedTuple):
+    """What torch wrote, and its logits for every token of it."""
 
-    loaded = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
-    config = loaded.generation_config
-    ends = config.eos_token_id
-    end = ends[0] if isinstance(ends, list) else ends
+    tokens: NDArray[np.int64]  # [passages, 1 + TARGET], the start token first
+    logits: NDArray[np.float32]  # [passages, TARGET, vocabulary]
+
+
+def _run_torch(folder: str, target: str) -> None:
+    config = read_config(Path(folder))
+    own = config.get("architectures") == [OWN_CLASS]
+    end = _end_of(Path(folder))
     sources = [[*ids, end] for ids in passages(Path(folder))]
     lengths = np.array([len(ids) for ids in sources])
     padded = np.zeros((len(sources), lengths.max()), np.int64)
     for row, ids in zip(padded, sources, strict=True):
         row[: len(ids)] = ids
-    mask = (np.arange(padded.shape[1]) < lengths[:, None]).astype(np.int64)
-    given = {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
-    length = {"min_new_tokens": TARGET, "max_new_tokens": TARGET}
-    with torch.inference_mode():
-        written = loaded.generate(**given, do_sample=False, num_beams=1, **length)
-        logits = loaded(**given, decoder_input_ids=written[:, :-1]).logits.float().numpy()
+    written = (_by_our_own if own else _by_transformers)(folder, padded, lengths)
     np.savez(
         Path(target) / FILE,
         sources=padded,
         lengths=lengths,
-        inputs=written[:, :-1].numpy(),
-        targets=written[:, 1:].numpy(),
-        logits=logits,
+        inputs=written.tokens[:, :-1],
+        targets=written.tokens[:, 1:],
+        logits=written.logits,
     )
+
+
+def _end_of(folder: Path) -> int:
+    """The first one, where there are several."""
+    path = folder / "generation_config.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else read_config(folder)
+    ends: Any = known["eos_token_id"]
+    return int(ends[0] if isinstance(ends, list) else ends)
+
+
+def _by_transformers(folder: str, sources: Ids, lengths: Ids) -> Written:
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    mask = (np.arange(sources.shape[1]) < lengths[:, None]).astype(np.int64)
+    given = {"input_ids": torch.from_numpy(sources), "attention_mask": torch.from_numpy(mask)}
+    length = {"min_new_tokens": TARGET, "max_new_tokens": TARGET}
+    with torch.inference_mode():
+        written = loaded.generate(**given, do_sample=False, num_beams=1, **length)
+        logits = loaded(**given, decoder_input_ids=written[:, :-1]).logits.float().numpy()
+    return Written(written.numpy(), logits)
+
+
+def _by_our_own(folder: str, sources: Ids, lengths: Ids) -> Written:
+    from deployments.kernels.recurrent_reference import RecurrentReference
+
+    model = RecurrentReference(Path(folder))
+    return Written(*model.written(sources, lengths, TARGET))
 
 
 if __name__ == "__main__":

@@ -33,15 +33,15 @@ def require_memory(model: InstalledModel) -> None:
         )
 
 
-def run_torch(module: str, model: Path, target: Path) -> None:
-    """`python -m module model target`, offline and on the CPU.
+def run_torch(module: str, model: Path, target: Path, *more: str) -> None:
+    """`python -m module model target more...`, offline and on the CPU.
 
     Raises KernelError with the last line of what it says.
     """
     offline = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", module, str(model), str(target)],
+            [sys.executable, "-m", module, str(model), str(target), *more],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -56,7 +56,7 @@ def run_torch(module: str, model: Path, target: Path) -> None:
         raise KernelError(f"torch cannot run it: {said[-1]}")
 
 
-def torch_main(compute: Callable[[str, str], None]) -> None:
+def torch_main(compute: Callable[..., None]) -> None:
     """The `__main__` of such a module: the last line of its error is the reason."""
     try:
         compute(*sys.argv[1:])

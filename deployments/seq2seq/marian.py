@@ -50,16 +50,16 @@ class MarianPieces:
         return [*(self._ids.get(one, self._unknown) for one in kept), self._end], whole
 
     def decode(self, ids: Sequence[int]) -> str:
-        pieces = [self.target_token(token) for token in ids]
+        pieces = [self._name(token) for token in ids]
         said = (one for one in pieces if one not in SPECIALS and not LANGUAGE.match(one))
         text: str = "".join(said).replace(SPACE, " ").strip()
         return text
 
-    def source_token(self, token: int) -> str:
-        return self._names.get(token, UNKNOWN)
+    def token_text(self, token: int) -> str:
+        return self._name(token).replace(SPACE, " ")
 
-    def target_token(self, token: int) -> str:
-        return self.source_token(token)
+    def _name(self, token: int) -> str:
+        return self._names.get(token, UNKNOWN)
 
 
 def read_unigram(path: Path) -> Tokenizer:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from bestiary.errors import KernelError
 from deployments.seq2seq.marian import SOURCE_FILE, MarianPieces
+from deployments.seq2seq.token_texts import TokenTexts
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -33,9 +34,9 @@ class Pieces(Protocol):
         """The text of generated ids; special tokens have none."""
         ...
 
-    def source_token(self, token: int) -> str: ...
-
-    def target_token(self, token: int) -> str: ...
+    def token_text(self, token: int) -> str:
+        """Of one token, for people; a space in front begins a word. See `TokenTexts.text`."""
+        ...
 
 
 class JsonPieces:
@@ -48,6 +49,7 @@ class JsonPieces:
         self._end = end
         empty = list(tokenizer.encode("").ids)
         self._adds_end = end in empty
+        self._texts = TokenTexts(tokenizer)
         self.specials: int = len(empty) + (not self._adds_end)
 
     def encode(self, text: str, most: int | None) -> tuple[list[int], int]:
@@ -62,12 +64,8 @@ class JsonPieces:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.lstrip(" ")  # what is before the first word is byte-level tokenizers' own
 
-    def source_token(self, token: int) -> str:
-        name: str | None = self._tokenizer.id_to_token(token)
-        return name if name is not None else f"<{token}>"
-
-    def target_token(self, token: int) -> str:
-        return self.source_token(token)
+    def token_text(self, token: int) -> str:
+        return self._texts.text(token)
 
 
 def load_pieces(folder: Path, end: int) -> Pieces:

@@ -192,8 +192,10 @@ class _Answer:
         if found.attention is None:
             return output
         looked = CrossAttention(
-            source_tokens=tuple(words.source_token(token) for token in source.ids),
-            target_tokens=tuple(words.target_token(token) for token in found.tokens),
+            source_tokens=tuple(words.token_text(token) for token in source.ids),
+            target_tokens=tuple(words.token_text(token) for token in found.tokens),
+            source_token_ids=tuple(source.ids),
+            target_token_ids=tuple(found.tokens),
             weights=found.attention,
         )
         return replace(output, attention=looked)

@@ -12,6 +12,8 @@ SPAN = {"label": "CODE", "score": 0.93, "start": 4, "end": 11, "text": "os.path"
 LOOKED = {
     "source_tokens": ["hello", "</s>"],
     "target_tokens": ["bonjour", "</s>"],
+    "source_token_ids": [812, 2],
+    "target_token_ids": [401, 2],
     "weights": [[0.9, 0.1], [0.25, 0.75]],
 }
 VECTORS = (1.0, 0.0, 0.5, -0.5)  # of two tokens

@@ -182,7 +182,7 @@ def test_columns_that_do_not_fit_are_numbered(server: ScriptedServer, client: Be
 
 
 def test_a_grid_that_does_not_fit_is_drawn_in_parts() -> None:
-    looked = CrossAttention(("a\n", "bcd", "ef"), ("x",), [[0.7, 0.05, 0.0499]])
+    looked = CrossAttention(("a\n", "bcd", "ef"), ("x",), (4, 5, 6), (7,), [[0.7, 0.05, 0.0499]])
     assert looked.heat(width=8).splitlines() == [
         "   0  1",
         "x ██ ░░",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 from transformers import (
+    BertForMaskedLM,
     BertForPreTraining,
     BertForSequenceClassification,
     BertForTokenClassification,
@@ -29,6 +30,9 @@ from deployments.kernels.encoder_certificate_file import (
     read_encoder_certificate,
 )
 from deployments.kernels.encoder_probe import sentences
+from deployments.kernels.encoder_runtime import encoder_precision, encoder_provider
+from deployments.kernels.openvino import OPENVINO, machine_openvino_probe, why_no_bfloat16
+from deployments.kernels.providers import CPU, CPU_ONLY, CUDA, ProviderChoice
 from tests.unit.encoder.small_models import LONGEST, saved_model
 
 EXACT = 1e-6
@@ -180,7 +184,7 @@ def test_auto_is_something_that_runs_here(tmp_path: Path, home: Path) -> None:
     model = installed(BertModel, tmp_path / "model")
     prepare_encoder_kernel(model, EncoderEngine(precision="auto"), home, Silent())
     (build,) = encoder_builds(home, model.revision)
-    assert build.precision in {"w8a16", "int8"}
+    assert build.precision in {"bf16mix", "w8a16", "int8"}
 
 
 def test_builds_of_other_weights_are_not_shown(tmp_path: Path, home: Path) -> None:
@@ -210,3 +214,24 @@ def test_what_is_outside_is_named(measured: EncoderParity, said: str) -> None:
     found = measured.exceeds(bounds)
     assert said in found
     assert bool(said) == bool(found)
+
+
+@pytest.mark.skipif(
+    bool(why_no_bfloat16(machine_openvino_probe())), reason="this CPU has no bfloat16"
+)
+def test_bfloat16_is_close_and_float32_is_exact_on_openvino(tmp_path: Path, home: Path) -> None:
+    # Random weights are far from what the bounds were made for.
+    wide = {"bf16mix": EncoderTolerance(mean_cosine_error=1, max_cosine_error=1, head_shift=1)}
+    model = installed(BertForMaskedLM, tmp_path / "model", encoder_tolerance=wide)
+    halves, floats = (prepared(model, home, precision) for precision in ("bf16mix", "fp32"))
+    assert {halves.provider, floats.provider} == {OPENVINO}
+    assert EXACT < parity(halves).mean_cosine_error < 1e-3
+    assert parity(floats).max_cosine_error < EXACT
+
+
+def test_without_bfloat16_it_is_refused_and_bytes_stay_onnx_runtimes() -> None:
+    device = ProviderChoice((CUDA, CPU), "one CUDA device")
+    with pytest.raises(KernelError, match="bf16mix does not run here"):
+        encoder_precision("bf16mix", device)
+    assert encoder_provider("fp32", device) == CUDA
+    assert encoder_provider("w8row", CPU_ONLY) == CPU

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -17,6 +19,7 @@ from bestiary.profile.models import Seq2SeqEngine
 from bestiary.progress import Silent
 from deployments.kernels.certificate_file import CERTIFICATE_FILE, read_certificate
 from deployments.kernels.certificate_text import TEXT
+from deployments.kernels.recurrent_reference import RecurrentReference
 from deployments.kernels.seq2seq import build_seq2seq_once, open_seq2seq, prepare_seq2seq
 from deployments.kernels.seq2seq_certify import seq2seq_builds
 from tests.unit.kernels.small_seq2seqs import VOCABULARY, recurrent, t5
@@ -80,14 +83,41 @@ def test_a_certificate_is_made_once(tmp_path: Path) -> None:
     assert (folder / CERTIFICATE_FILE).stat().st_mtime_ns == first
 
 
-def test_what_transformers_does_not_have_is_said_and_still_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attention", [True, False])
+def test_the_recurrent_one_is_certified_by_a_reference_of_its_own(
+    attention: bool, tmp_path: Path
+) -> None:
+    recurrent(tmp_path / "model", attention=attention)
+    model = installed(tmp_path / "model", "RecurrentSeq2Seq")
+    certificate = read_certificate(prepare_seq2seq(model, FP32, tmp_path / "home", Silent()))
+    assert certificate is not None
+    assert certificate.parity is not None, certificate.not_certified
+    assert certificate.parity.kl < 1e-6
+    assert certificate.parity.top1 == 1
+
+
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_that_reference_computes_what_the_zoos_module_does(
+    attention: bool, tied: bool, tmp_path: Path
+) -> None:
+    module = recurrent(tmp_path / "model", attention=attention, tied=tied)
+    sources, lengths = np.array([[5, 9, 40, 2, 0], [7, 31, 12, 66, 2]]), np.array([4, 5])
+    ids, logits = RecurrentReference(tmp_path / "model").written(sources, lengths, 6)
+    given = (torch.from_numpy(part) for part in (sources, lengths, ids[:, :-1]))
+    with torch.inference_mode():
+        expected, _ = module(*given)
+    np.testing.assert_allclose(logits, expected.numpy(), atol=2e-5)
+
+
+def test_a_model_without_tokenizer_is_not_certified_and_still_opens(tmp_path: Path) -> None:
     recurrent(tmp_path / "model")
     model = installed(tmp_path / "model", "RecurrentSeq2Seq")
-    folder = prepare_seq2seq(model, INT8, tmp_path / "home", Silent())
-    certificate = read_certificate(folder)
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    certificate = read_certificate(prepare_seq2seq(model, INT8, tmp_path / "home", Silent()))
     assert certificate is not None
     assert certificate.parity is None
-    assert certificate.not_certified.startswith("transformers has no such class")
+    assert "tokenizer.json" in certificate.not_certified
     assert certificate.speed is not None
     open_seq2seq(model, INT8, 1, tmp_path / "home", Silent())
 

@@ -57,6 +57,10 @@ def test_outputs_are_joined_without_special_tokens(pieces: Pieces) -> None:
     assert pieces.decode([7, 5, 6, 2, 0]) == "le chats"
 
 
+def test_a_token_is_shown_as_text(pieces: Pieces) -> None:
+    assert [pieces.token_text(one) for one in (6, 2, 0, 99)] == [" chat", "s", "</s>", "<unk>"]
+
+
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "source.spm", kind=2)
     (tmp_path / "vocab.json").write_text(json.dumps(VOCABULARY))

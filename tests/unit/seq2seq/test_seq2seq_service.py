@@ -77,7 +77,10 @@ async def test_attention_is_named_token_by_token(start: Start) -> None:
     output = (await service.generate(asked)).outputs[0]
     looked = output.attention
     assert looked is not None
-    assert looked.source_tokens[:6] == ("w30", "w31", "w32", "w33", "w34", "w35")
+    # All but special tokens, and w33 is the end, begin a word.
+    assert looked.source_tokens[:6] == (" w30", " w31", " w32", "w33", " w34", " w35")
+    assert looked.source_token_ids[:6] == (30, 31, 32, 33, 34, 35)
+    assert len(looked.target_token_ids) == len(looked.target_tokens)
     assert looked.weights.shape == (output.completion_tokens, 7)
     assert len(looked.target_tokens) == output.completion_tokens
     np.testing.assert_allclose(looked.weights.sum(1), 1, atol=1e-5)

@@ -7,6 +7,8 @@ with Bestiary() as client:
 """
 
 from bestiary_client._async_client import AsyncBestiary
+from bestiary_client._async_image_streaming import AsyncImageStream
+from bestiary_client._async_images import AsyncImages
 from bestiary_client._async_rewrite_streaming import AsyncRewriteStream
 from bestiary_client._async_streaming import AsyncTextStream
 from bestiary_client._client import Bestiary
@@ -32,6 +34,39 @@ from bestiary_client._errors import (
     UnexpectedReply,
 )
 from bestiary_client._heat import HEAT_LEGEND
+from bestiary_client._image_inputs import ImageInput
+from bestiary_client._image_requests import (
+    CompleteImageOptions,
+    DenoisingOptions,
+    DrawOptions,
+    ImageOptions,
+    PictureOptions,
+    PromptOptions,
+    SampleOptions,
+    SizedOptions,
+    StrengthOptions,
+    TrajectoryOptions,
+    VaryOptions,
+)
+from bestiary_client._image_results import (
+    Discrimination,
+    GeneratedImage,
+    ImageDone,
+    ImageEvent,
+    ImageProgress,
+    ImageResults,
+    ImageUsage,
+    ImageWork,
+    Latent,
+    Likelihood,
+    NoisedImage,
+    Picture,
+    Reconstruction,
+    Trajectory,
+    TrajectoryFrame,
+)
+from bestiary_client._image_streaming import ImageStream
+from bestiary_client._images import Images
 from bestiary_client._pages import AsyncPages, Pages
 from bestiary_client._receipts import LatencyReceipt
 from bestiary_client._requests import (
@@ -85,6 +120,8 @@ from bestiary_client._tools import ResponseFormat, Tool, ToolChoice
 __all__ = [
     "ApiError",
     "AsyncBestiary",
+    "AsyncImageStream",
+    "AsyncImages",
     "AsyncPages",
     "AsyncRewriteStream",
     "AsyncTextStream",
@@ -95,6 +132,7 @@ __all__ = [
     "Choice",
     "ChoiceEnd",
     "Classification",
+    "CompleteImageOptions",
     "CompleteOptions",
     "Completion",
     "ConfigurationError",
@@ -103,25 +141,46 @@ __all__ = [
     "ContextOverflow",
     "CrossAttention",
     "DeadlineExceeded",
+    "DenoisingOptions",
+    "Discrimination",
+    "DrawOptions",
     "Embeddings",
     "Explanation",
     "FilledMask",
+    "GeneratedImage",
     "HEAT_LEGEND",
+    "ImageDone",
+    "ImageEvent",
+    "ImageInput",
+    "ImageOptions",
+    "ImageProgress",
+    "ImageResults",
+    "ImageStream",
+    "ImageUsage",
+    "ImageWork",
+    "Images",
     "LabelScore",
     "LatencyReceipt",
+    "Latent",
+    "Likelihood",
     "LikelyToken",
     "MaskCandidate",
     "Message",
     "Model",
     "ModelNotFound",
     "NextSentence",
+    "NoisedImage",
     "NotFound",
     "Overloaded",
     "Pages",
     "PermissionDenied",
+    "Picture",
+    "PictureOptions",
     "Pooling",
+    "PromptOptions",
     "RankedDocument",
     "RateLimited",
+    "Reconstruction",
     "ResponseFormat",
     "Results",
     "RewriteDelta",
@@ -131,11 +190,14 @@ __all__ = [
     "RewriteStream",
     "Rewriting",
     "RoutingOptions",
+    "SampleOptions",
     "ServerError",
     "Similarity",
+    "SizedOptions",
     "Span",
     "StreamBroken",
     "StreamEvent",
+    "StrengthOptions",
     "TaskOptions",
     "TextDelta",
     "TextOptions",
@@ -150,9 +212,13 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolChoice",
+    "Trajectory",
+    "TrajectoryFrame",
+    "TrajectoryOptions",
     "TranslateOptions",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
     "Usage",
+    "VaryOptions",
 ]

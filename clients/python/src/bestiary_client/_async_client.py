@@ -10,6 +10,7 @@ import httpx2
 from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
+from bestiary_client._async_images import AsyncImages
 from bestiary_client._async_streaming import AsyncTextStream
 from bestiary_client._async_tasks import AsyncTasks
 from bestiary_client._async_transport import AsyncTransport
@@ -60,6 +61,7 @@ class AsyncBestiary(AsyncTasks):
         wait = Timeout() if timeout is None else timeout_of(timeout)
         self._transport = AsyncTransport(client, found, wait, RetryPolicy(max_retries))
         self.models = AsyncModels(self._transport)
+        self.images = AsyncImages(self._transport)
 
     @property
     def last_receipt(self) -> LatencyReceipt | None:

@@ -11,6 +11,7 @@ from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
 from bestiary_client._exchange import Answer
+from bestiary_client._images import Images
 from bestiary_client._json import JsonObject, parse_object
 from bestiary_client._pages import Pages
 from bestiary_client._receipts import LatencyReceipt
@@ -60,6 +61,7 @@ class Bestiary(Tasks):
         wait = Timeout() if timeout is None else timeout_of(timeout)
         self._transport = Transport(client, found, wait, RetryPolicy(max_retries))
         self.models = Models(self._transport)
+        self.images = Images(self._transport)
 
     @property
     def last_receipt(self) -> LatencyReceipt | None:

@@ -124,6 +124,7 @@ def model(body: JsonObject) -> Model:
         license=get_optional(told, "license", str),
         tasks=_names(told, "tasks"),
         languages=_names(told, "languages"),
+        image=get_optional(told, "image", dict),
     )
 
 

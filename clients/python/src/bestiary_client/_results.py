@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -155,13 +155,16 @@ class Model:
 
     id: str
     kind: str | None = None  # "auto", "tier", "card" or "alias"
-    family: str | None = None  # "text", "encoder" or "seq2seq"
+    family: str | None = (
+        None  # "text", "encoder", "seq2seq"; of images "vae", "gan", "autoregressive", "diffusion"
+    )
     tier: str | None = None
     card: str | None = None
     context_length: int | None = None  # tokens
     license: str | None = None
     tasks: tuple[str, ...] = ()  # what it can do, for instance "classify"
     languages: tuple[str, ...] = ()  # of a translator: "en-fr", from English to French
+    image: Mapping[str, object] | None = None  # of an image model: sizes, classes, defaults
 
 
 @dataclass(frozen=True)

@@ -170,4 +170,7 @@ def _offset(value: object) -> tuple[int, int]:
 def _cross_attention(looked: JsonObject) -> CrossAttention:
     source, target = strings(looked, "source_tokens"), strings(looked, "target_tokens")
     weights = matrix(looked.get("weights"), "weights", len(target), len(source))
-    return CrossAttention(source, target, weights)
+    source_ids, target_ids = (
+        integers(looked, f"{side}_token_ids") for side in ("source", "target")
+    )
+    return CrossAttention(source, target, source_ids, target_ids, weights)

@@ -156,10 +156,15 @@ class Explanation:
 
 @dataclass(frozen=True)
 class CrossAttention:
-    """Where the decoder looked: `weights[target][source]`, each row sums to 1."""
+    """Where the decoder looked: `weights[target][source]`, each row sums to 1.
+
+    Tokens are text, with a space in front where a word begins.
+    """
 
     source_tokens: tuple[str, ...]
     target_tokens: tuple[str, ...]
+    source_token_ids: tuple[int, ...]
+    target_token_ids: tuple[int, ...]
     weights: Matrix
 
     def heat(self, width: int | None = None) -> str:
