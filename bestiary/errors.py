@@ -4,7 +4,9 @@
     ├── InvalidRequest            the request is wrong; the same call will fail again
     │   ├── ContextOverflow       prompt and completion do not fit the model's context
     │   ├── UnsupportedParameter  a known parameter that does nothing here yet
-    │   └── BodyTooLarge          the body is over the gateway's limit
+    │   ├── BodyTooLarge          the body is over the gateway's limit
+    │   ├── ImageUnreadable       no PNG, JPEG or WebP, or a damaged one
+    │   └── ImageTooLarge         a picture is over the limit in pixels or bytes
     ├── Unauthenticated           no key, or one that is unknown or revoked
     ├── PermissionDenied          the key lacks the scope
     ├── NotFound                  no such thing
@@ -80,6 +82,14 @@ class UnsupportedParameter(InvalidRequest):
 
 class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
+
+
+class ImageUnreadable(InvalidRequest):
+    code = "image_unreadable"
+
+
+class ImageTooLarge(InvalidRequest):
+    code = "image_too_large"
 
 
 class Unauthenticated(BestiaryError):

@@ -16,12 +16,25 @@ from bestiary.garden.delta import DELTA, WEIGHTS
 CARDS = Path(bestiary.garden.__file__).parent / "cards"
 ZOO = Path(__file__).parent
 SERVED = (
+    "conditioning.json",
     "config.json",
     DELTA,
+    "diffusion_pytorch_model.safetensors",
+    "discriminator.safetensors",
     "generation_config.json",
+    "generator.safetensors",
+    "latent_prior.safetensors",
     WEIGHTS,
+    "model_index.json",
+    "preprocessor_config.json",
+    "scheduler/scheduler_config.json",
+    "scorer/config.json",
+    "scorer/model.safetensors",
+    "super_resolution.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
 )
 _FILES = re.compile(r"^ {4}files:.*\n", re.MULTILINE)
 

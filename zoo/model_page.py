@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from zoo.curves import draw, write_csv
@@ -31,6 +31,14 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A picture file of the artefact."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
 class Page:
     model: str
     title: str
@@ -43,6 +51,8 @@ class Page:
     parameters: int  # that are in the artefact
     planned_steps: int
     seed: int
+    shown: tuple[Shown, ...] = ()
+    headline: Mapping[str, float] = field(default_factory=dict)  # what the card says of it
 
 
 def write_page(page: Page, state: State, folder: Path) -> None:
@@ -57,6 +67,8 @@ def write_page(page: Page, state: State, folder: Path) -> None:
         "parameters": page.parameters,
         "tables": [asdict(table) for table in page.tables],
     }
+    if page.headline:
+        figures["headline"] = {name: round(value, 4) for name, value in page.headline.items()}
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     write_csv(state.history, folder / "metrics.csv")
     draw(state.history, page.title, folder / "loss.png")
@@ -76,6 +88,7 @@ def _markdown(page: Page, state: State) -> str:
         for one in page.packages
     ]
     sources += [f"- {line}" for line in page.other_sources]
+    shown = [line for one in page.shown for line in (f"![{one.caption}]({one.file})", "")]
     done = "" if state.step >= page.planned_steps else f" of the {page.planned_steps} planned"
     return "\n".join(
         (
@@ -83,6 +96,7 @@ def _markdown(page: Page, state: State) -> str:
             "",
             page.summary,
             "",
+            *shown,
             "## Held-out figures",
             "",
             page.held_out,

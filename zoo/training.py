@@ -18,6 +18,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from zoo.averaging import MovingAverage
 from zoo.curves import Row
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,6 +37,8 @@ class Plan:
     checkpoint_every: int = 50  # steps
     bfloat16: bool = True  # matrix products only, torch's autocast
     threads: int = 1
+    betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
+    average: float = 0.0  # decay of the moving average that is kept instead; 0: the last weights
 
     def learning_rate_at(self, step: int) -> float:
         """`step` counts from 0. A constant with a cooldown (arXiv:2405.18392): until the cooldown
@@ -79,12 +82,13 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     learned = [one for one in trainee.model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(
-        learned, lr=0.0, betas=(0.9, 0.98), weight_decay=plan.weight_decay, fused=True
+        learned, lr=0.0, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
     )
-    state = load(trainee.model, folder, optimizer) if resume else State()
+    average = MovingAverage(trainee.model, plan.average)
+    state = load(trainee.model, folder, optimizer, average) if resume else State()
     last = plan.steps if until is None else min(until, plan.steps)
     started, before = time.process_time(), state.cpu_s
-    averaged = _Average()
+    recent = _Mean()
     with _bar() as bar:
         task = bar.add_task("training", total=last, completed=state.step, loss=math.nan)
         while state.step < last:
@@ -92,26 +96,37 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss = _step(trainee, plan, state.step, optimizer, learned)
-            averaged.add(loss)
+            average.update(state.step)
+            recent.add(loss)
             state.step += 1
             state.cpu_s = before + time.process_time() - started
             bar.update(task, completed=state.step, loss=loss)
             if state.step % plan.measure_every == 0 or state.step == last:
-                row = Row(state.step, averaged.take(), rate, state.cpu_s / 60, _measured(trainee))
+                with average.in_place():
+                    measured = _measured(trainee)
+                row = Row(state.step, recent.take(), rate, state.cpu_s / 60, measured)
                 state.history.append(row)
                 bar.console.print(row.line(), soft_wrap=True)
             if state.step % plan.checkpoint_every == 0 or state.step == last:
-                save(trainee.model, folder, optimizer, state)
+                save(trainee.model, folder, optimizer, state, average)
+    average.take_over()
     return state
 
 
-def save(model: nn.Module, folder: Path, optimizer: torch.optim.Optimizer, state: State) -> None:
+def save(
+    model: nn.Module,
+    folder: Path,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    average: MovingAverage,
+) -> None:
     """All at once or not at all: a kill leaves the checkpoint before."""
     partial = folder / f"{CHECKPOINT}.{os.getpid()}"
     learned = {name for name, one in model.named_parameters() if one.requires_grad}
     kept = {name: value for name, value in model.state_dict().items() if name in learned}
     content = {
         "model": kept,
+        "average": average.weights,
         "optimizer": optimizer.state_dict(),
         "step": state.step,
         "cpu_s": state.cpu_s,
@@ -121,15 +136,29 @@ def save(model: nn.Module, folder: Path, optimizer: torch.optim.Optimizer, state
     partial.replace(folder / CHECKPOINT)
 
 
-def load(model: nn.Module, folder: Path, optimizer: torch.optim.Optimizer | None = None) -> State:
-    """Fills the model; a fresh state where there is no checkpoint."""
+def load(
+    model: nn.Module,
+    folder: Path,
+    optimizer: torch.optim.Optimizer | None = None,
+    average: MovingAverage | None = None,
+) -> State:
+    """Fills the model; a fresh state where there is no checkpoint.
+
+    To go on training, give the optimizer and the average; without them the model gets the
+    averaged weights, where some were kept.
+    """
     path = folder / CHECKPOINT
     if not path.exists():
         return State()
     content = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(content["model"], strict=False)
+    averaged = content.get("average", {})  # runs from before there were averages have none
     if optimizer is not None:
         optimizer.load_state_dict(content["optimizer"])
+    if average is not None:
+        average.weights.update(averaged)
+    else:
+        model.load_state_dict(averaged, strict=False)
     history = [Row.of(values) for values in content["history"]]
     return State(content["step"], content["cpu_s"], history)
 
@@ -172,7 +201,7 @@ def _bar() -> Progress:
     )
 
 
-class _Average:
+class _Mean:
     def __init__(self) -> None:
         self._values: list[float] = []
 

@@ -15,6 +15,7 @@ from bestiary.cli import (
     deploy,
     doctor,
     explain,
+    image,
     keys,
     models,
     status,
@@ -54,6 +55,7 @@ app.command("next-sentence", rich_help_panel="Tasks")(tasks_encoder.next_sentenc
 app.command("explain", rich_help_panel="Tasks")(explain.explain)
 app.command("summarize", rich_help_panel="Tasks")(tasks_seq2seq.summarize)
 app.command("translate", rich_help_panel="Tasks")(tasks_seq2seq.translate)
+app.add_typer(image.app, name="image", rich_help_panel="Tasks")
 app.add_typer(models.app, name="models", rich_help_panel="Manage it")
 app.add_typer(keys.app, name="keys", rich_help_panel="Manage it")
 app.add_typer(deploy.app, name="deploy", rich_help_panel="Manage it")

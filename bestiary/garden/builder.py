@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bestiary.errors import GardenError
-from bestiary.garden.card import ModelCard, Source, WeightsFormat
+from bestiary.garden.card import Family, ModelCard, Source, WeightsFormat
 from bestiary.garden.checksum import check_sha256, sha256_of, sha256_of_files
 from bestiary.garden.delta import Delta
 from bestiary.garden.disk import MEGABYTE, full_disk_explained, require_space
 from bestiary.garden.hf_folder import HfFolder
+from bestiary.garden.image_folder import ImageFolder
 from bestiary.garden.installed import InstalledFile, InstalledModel, Provenance, recipe_of
 from bestiary.garden.sources.source import Fetched
 from bestiary.progress import Progress
@@ -46,11 +47,16 @@ def build(
         gguf_types = _convert(fetched, staged, progress)
     elif source.format is WeightsFormat.ONNX_INT8:
         _convert_onnx(fetched, staged, progress)
+    elif source.format is WeightsFormat.TORCH:
+        _convert_generator(fetched, card, staged, progress)
+    elif source.format is WeightsFormat.NCNN:
+        _convert_upscaler(fetched, staged, progress)
     elif base is not None:
         _composed(Delta(fetched.folder, base.path), staged, progress)
     else:
         _take(fetched, staged)
-    HfFolder(staged)  # raises where it is not whole
+    folder = ImageFolder if card.family is Family.IMAGE else HfFolder
+    folder(staged)  # raises where it is not whole
     digests = sha256_of_files(staged)
     return Provenance(
         card=card.id,
@@ -98,6 +104,27 @@ def _convert_onnx(fetched: Fetched, staged: Path, progress: Progress) -> None:
     require_space(staged, size, "the converted graphs")
     with full_disk_explained(staged, size, "the converted graphs"):
         convert_t5(fetched.folder, staged, progress)
+
+
+def _convert_generator(fetched: Fetched, card: ModelCard, staged: Path, progress: Progress) -> None:
+    # Imported here: torch is a conversion's alone.
+    from bestiary.garden.torch_generator import convert_generator
+
+    if len(fetched.names) != 1:
+        raise GardenError(f"name one state dict under `files`, not {', '.join(fetched.names)}")
+    convert_generator(fetched.folder / fetched.names[0], card, staged, progress)
+
+
+def _convert_upscaler(fetched: Fetched, staged: Path, progress: Progress) -> None:
+    # Imported here: numpy is a conversion's alone.
+    from bestiary.garden.ncnn_upscaler import convert_upscaler
+
+    found = {Path(name).suffix: fetched.folder / name for name in fetched.names}
+    if len(fetched.names) != 2 or set(found) != {".param", ".bin"}:
+        raise GardenError(
+            f"name a .param and its .bin under `files`, not {', '.join(fetched.names)}"
+        )
+    convert_upscaler(found[".param"], found[".bin"], staged, progress)
 
 
 def _composed(delta: Delta, staged: Path, progress: Progress) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from bestiary.garden.encoder_tolerance import DEFAULT_ENCODER_TOLERANCES, EncoderTolerance
+from bestiary.garden.image_facts import ImageFacts
+from bestiary.garden.image_tolerance import DEFAULT_IMAGE_TOLERANCES, ImageTolerance
 from bestiary.garden.tasks import Task
 from bestiary.garden.tolerance import DEFAULT_TOLERANCES, Precision, Tolerance
 from bestiary.schemas.base import Frozen
@@ -23,13 +25,17 @@ class Family(StrEnum):
     TEXT = "text"
     ENCODER = "encoder"
     SEQ2SEQ = "seq2seq"
+    IMAGE = "image"
 
 
 class WeightsFormat(StrEnum):
     GGUF = "gguf"  # one file; converted once to safetensors
     SAFETENSORS = "safetensors"  # a folder as Hugging Face lays it out
+    DIFFUSERS = "diffusers"  # a folder with one folder for each network of a pipeline
     DELTA = "delta"  # heads and low-rank changes over the installed `base`, see `delta.py`
     ONNX_INT8 = "onnx-int8"  # a T5 as two quantised graphs; converted once to safetensors
+    NCNN = "ncnn"  # an ESRGAN upscaler's two files; converted once to safetensors
+    TORCH = "torch"  # a DCGAN's generator as a pickled state dict; converted once to safetensors
 
 
 class Source(Frozen):
@@ -81,7 +87,8 @@ class ModelCard(Frozen):
     parameters: Annotated[int, Field(gt=0)]
     instruct: bool = False  # text: has a chat template and was tuned to follow it
     tool_format: str | None = None  # text: how it writes tool calls; None: see its template
-    context_length: Annotated[int, Field(gt=0)]  # tokens
+    # Tokens; of an image model those of its prompt, 0 where it takes none.
+    context_length: Annotated[int, Field(ge=0)] = 0
     dimensions: Annotated[int, Field(gt=0)] | None = None  # encoder: width of an embedding
     languages: tuple[LanguagePair, ...] = ()  # seq2seq: what it translates
     license: str  # SPDX id, or the terms' name
@@ -90,6 +97,16 @@ class ModelCard(Frozen):
     sampling: SamplingDefaults = SamplingDefaults()
     tolerance: dict[Precision, Tolerance] = {}  # text: over the defaults, see `tolerance.py`
     encoder_tolerance: dict[str, EncoderTolerance] = {}  # by precision, over the defaults
+    image: ImageFacts | None = None  # image: which of its kinds it is, sizes, defaults
+    image_tolerance: dict[str, ImageTolerance] = {}  # by precision, over the defaults
+
+    @model_validator(mode="after")
+    def _facts_of_its_family(self) -> ModelCard:
+        if (self.image is not None) != (self.family is Family.IMAGE):
+            raise ValueError("a card of family 'image' has a section `image`, and no other does")
+        if self.context_length == 0 and self.family is not Family.IMAGE:
+            raise ValueError("context_length is missing: how many tokens the model reads")
+        return self
 
     def tolerance_of(self, precision: str) -> Tolerance | None:
         """None for a lossy precision that this card does not allow."""
@@ -99,6 +116,10 @@ class ModelCard(Frozen):
     def encoder_tolerance_of(self, precision: str) -> EncoderTolerance | None:
         """None for a precision that nobody has set a bound for."""
         return self.encoder_tolerance.get(precision) or DEFAULT_ENCODER_TOLERANCES.get(precision)
+
+    def image_tolerance_of(self, precision: str) -> ImageTolerance | None:
+        """None for a precision that nobody has set a bound for."""
+        return self.image_tolerance.get(precision) or DEFAULT_IMAGE_TOLERANCES.get(precision)
 
 
 class CardRequirement(Frozen):

@@ -8,6 +8,17 @@ from bestiary.garden.card import Source, WeightsFormat
 
 # .txt: vocabularies and merges; .model, .spm: SentencePiece, a protobuf; .jinja: chat templates.
 SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".spm", ".jinja")
+# What a pipeline's repository has beside what is served: other precisions, whole checkpoints at
+# the top, a safety checker that nothing here asks.
+PIPELINE_FOLDERS = (
+    "scheduler",
+    "scorer",
+    "text_encoder",
+    "tokenizer",
+    "unet",
+    "vae",
+)
+PIPELINE_VARIANTS = (".fp16.", ".bf16.", ".non_ema.")
 PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".tar")
 
 
@@ -23,4 +34,14 @@ def is_wanted(path: str, source: Source) -> bool:
         return False
     if source.format is WeightsFormat.GGUF:
         return name.suffix == ".gguf"
+    if source.format is WeightsFormat.DIFFUSERS:
+        return _is_of_pipeline(name)
     return name.suffix in SAFE_SUFFIXES
+
+
+def _is_of_pipeline(name: PurePosixPath) -> bool:
+    if any(variant in name.name for variant in PIPELINE_VARIANTS):
+        return False
+    if len(name.parts) == 1:
+        return name.suffix == ".json"
+    return name.parts[0] in PIPELINE_FOLDERS and name.suffix in SAFE_SUFFIXES

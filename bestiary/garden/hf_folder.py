@@ -38,7 +38,7 @@ class HfFolder:
             if not (path / name).is_file():
                 raise GardenError(f"{path} has no {name}; save the model with save_pretrained")
         self._config = _json(path / _CONFIG)
-        self.parameters = sum(map(_parameters, self._weight_files()))
+        self.parameters = sum(map(parameters_of, self._weight_files()))
 
     @property
     def architecture(self) -> str:
@@ -113,7 +113,7 @@ def _tokenizer_files(path: Path) -> tuple[str, ...]:
     return _MARIAN_TOKENIZER if marian else (_TOKENIZER,)
 
 
-def _parameters(path: Path) -> int:
+def parameters_of(path: Path) -> int:
     """Numbers in one safetensors file. Raises GardenError where the file is not whole."""
     size = path.stat().st_size
     try:

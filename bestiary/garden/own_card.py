@@ -9,6 +9,7 @@ from bestiary.errors import GardenError
 from bestiary.garden.card import Family, ModelCard, Source, WeightsFormat
 from bestiary.garden.checksum import sha256_of
 from bestiary.garden.hf_folder import HfFolder
+from bestiary.garden.own_image_card import INDEX, image_card_for
 from bestiary.garden.sources.source import fetched_from
 
 UNKNOWN_LICENSE = "unknown"
@@ -17,6 +18,8 @@ UNKNOWN_LICENSE = "unknown"
 def card_for(path: Path, card_id: str | None, tiers: tuple[str, ...], license: str) -> ModelCard:
     """Raises GardenError for what is neither. Hashes the weights, so it takes a while."""
     path = path.expanduser().resolve()
+    if (path / INDEX).is_file():
+        return image_card_for(path, card_id or _slug(path.name), license)
     if path.is_dir():
         return _folder_card(path, card_id, tiers, license)
     if path.is_file() and path.suffix == ".gguf":

@@ -24,11 +24,45 @@ class Task(StrEnum):
     EXPLAIN = "explain"
     SUMMARIZE = "summarize"
     TRANSLATE = "translate"
+    # Of images. `generate` means pictures of nothing in particular, or of a class.
+    GENERATE = "unconditional-image-generation"
+    TEXT_TO_IMAGE = "text-to-image"
+    IMAGE_TO_IMAGE = "image-to-image"
+    INPAINT = "inpainting"
+    SUPER_RESOLUTION = "super-resolution"
+    VARIATION = "image-variation"
+    COMPLETE_IMAGE = "image-completion"
+    ENCODE_IMAGE = "image-encode"
+    DECODE_IMAGE = "image-decode"
+    RECONSTRUCT = "image-reconstruct"
+    INTERPOLATE = "image-interpolate"
+    DISCRIMINATE = "image-discriminate"
+    LIKELIHOOD = "image-likelihood"
+    NOISE = "image-noise"
+    TRAJECTORY = "image-trajectory"
 
 
 EMBEDDING_TASKS = (Task.EMBED, Task.TOKEN_EMBED, Task.SIMILARITY, Task.RERANK, Task.EXPLAIN)
 
-# By transformers class name. Decoders are not listed: see `tasks_of`.
+_DENOISING = (Task.NOISE, Task.TRAJECTORY)
+_VAE_TASKS = (
+    Task.GENERATE,
+    Task.VARIATION,
+    Task.ENCODE_IMAGE,
+    Task.DECODE_IMAGE,
+    Task.RECONSTRUCT,
+    Task.INTERPOLATE,
+)
+_GENERATOR_TASKS = (Task.GENERATE, Task.DECODE_IMAGE, Task.INTERPOLATE)
+_OF_A_PROMPT = (
+    Task.TEXT_TO_IMAGE,
+    Task.IMAGE_TO_IMAGE,
+    Task.INPAINT,
+    Task.VARIATION,
+    *_DENOISING,
+)
+
+# By class name of transformers, or of diffusers' pipeline. Decoders are not listed: see `tasks_of`.
 TASKS_OF_ARCHITECTURE: Mapping[str, tuple[Task, ...]] = {
     "BertModel": EMBEDDING_TASKS,
     "BertForPreTraining": (*EMBEDDING_TASKS, Task.FILL_MASK, Task.NEXT_SENTENCE),
@@ -40,6 +74,29 @@ TASKS_OF_ARCHITECTURE: Mapping[str, tuple[Task, ...]] = {
     "BartForConditionalGeneration": (Task.SUMMARIZE,),
     "MarianMTModel": (Task.TRANSLATE,),
     "RecurrentSeq2Seq": (Task.TRANSLATE,),
+    "AutoencoderKL": _VAE_TASKS,
+    "ConditionalGan": (*_GENERATOR_TASKS, Task.DISCRIMINATE),
+    "DcganGenerator": _GENERATOR_TASKS,
+    "ResidualUpscaler": (Task.SUPER_RESOLUTION,),
+    "RrdbUpscaler": (Task.SUPER_RESOLUTION,),
+    "ImageGPTForCausalImageModeling": (
+        Task.GENERATE,
+        Task.COMPLETE_IMAGE,
+        Task.LIKELIHOOD,
+        Task.ENCODE_IMAGE,
+    ),
+    "DDPMPipeline": (
+        Task.GENERATE,
+        Task.IMAGE_TO_IMAGE,
+        Task.INPAINT,
+        Task.VARIATION,
+        *_DENOISING,
+    ),
+    "StableDiffusionPipeline": (*_OF_A_PROMPT, Task.ENCODE_IMAGE, Task.DECODE_IMAGE),
+    "TextToImagePipeline": _OF_A_PROMPT,  # our own, see zoo/README: token states of any encoder
+    "LDMSuperResolutionPipeline": (Task.SUPER_RESOLUTION,),
+    "SuperResolutionPipeline": (Task.SUPER_RESOLUTION,),  # our own: in pixels, no VAE
+    "FeedForwardUpscaler": (Task.SUPER_RESOLUTION,),
 }
 
 

@@ -19,6 +19,7 @@ from bestiary.profile.models import (
     CardRequirement,
     Deployment,
     EncoderEngine,
+    ImageEngine,
     InstalledCard,
     Profile,
     Queue,
@@ -35,6 +36,7 @@ FAMILY_IMPORT_PATHS = {
     Family.TEXT: "deployments.text.app:build",
     Family.ENCODER: "deployments.encoder.app:build",
     Family.SEQ2SEQ: "deployments.seq2seq.app:build",
+    Family.IMAGE: "deployments.image.app:build",
 }
 
 
@@ -64,6 +66,7 @@ class ReplicaArgs(Frozen):
     text: TextEngine | None = None
     encoder: EncoderEngine | None = None
     seq2seq: Seq2SeqEngine | None = None
+    image: ImageEngine | None = None
 
 
 class ServedModel(Frozen):
@@ -140,6 +143,7 @@ def _model_application(name: str, deployment: Deployment, card: ModelCard) -> Ap
         text=deployment.text,
         encoder=deployment.encoder,
         seq2seq=deployment.seq2seq,
+        image=deployment.image,
     )
     return ApplicationSpec(
         name=name,

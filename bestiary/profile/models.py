@@ -15,13 +15,15 @@ from bestiary.garden.card import Family
 from bestiary.garden.tolerance import DecodePrecision as DecodePrecision
 from bestiary.garden.tolerance import Precision as Precision
 from bestiary.schemas.base import Frozen
+from bestiary.schemas.image import MAX_CANDIDATES, MAX_PIXELS, MAX_STEPS
 from bestiary.schemas.routing import Tier
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
 
 
-EncoderPrecision = Literal["fp32", "fp16", "int8", "w8a16", "w8row"]
+EncoderPrecision = Literal["fp32", "fp16", "bf16mix", "int8", "w8a16", "w8row"]
 Seq2SeqPrecision = Literal["fp32", "int8", "w8a16", "w8row"]
+ImagePrecision = Literal["fp32", "fp16", "int8"]
 
 
 class UnknownReference(ValueError):
@@ -114,8 +116,8 @@ class TextEngine(Frozen):
     kv_precision: Annotated[
         Literal["auto", "float", "int8"],
         Field(
-            description="of keys and values; auto: int8 on CPUs that multiply bytes, where "
-            "precision is not fp32 and the model could be calibrated"
+            description="of keys and values; auto: int8 beside w8a16 and w8row, on CPUs "
+            "that multiply bytes, where the model could be calibrated"
         ),
     ] = "auto"
     slots: Annotated[int, Field(ge=1, le=512, description="sequences in one batch")] = 16
@@ -164,6 +166,28 @@ class Seq2SeqEngine(Frozen):
     max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
 
 
+class ImageEngine(Frozen):
+    """How an image model runs; which of the four kinds it is, its card says."""
+
+    precision: ImagePrecision = "fp32"
+    rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=512,
+            description="of the network in one run; a picture is one, a guided step of it two",
+        ),
+    ] = 32
+    max_images: Annotated[
+        int, Field(ge=1, le=MAX_CANDIDATES, description="candidates of one request")
+    ] = 16
+    max_pixels: Annotated[
+        int, Field(ge=64, le=MAX_PIXELS, description="of one picture, in or out")
+    ] = 1024 * 1024
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 250
+    max_wait_ms: Annotated[float, Field(ge=0, description="how long a batch gathers")] = 2.0
+
+
 class Deployment(Frozen):
     """One Serve application: one model on one kind of replica."""
 
@@ -171,6 +195,7 @@ class Deployment(Frozen):
     text: TextEngine | None = None
     encoder: EncoderEngine | None = None
     seq2seq: Seq2SeqEngine | None = None
+    image: ImageEngine | None = None
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
@@ -178,7 +203,7 @@ class Deployment(Frozen):
     @model_validator(mode="after")
     def _one_family(self) -> Deployment:
         if len(self._families()) != 1:
-            raise ValueError("give exactly one of text, encoder and seq2seq")
+            raise ValueError("give exactly one of text, encoder, seq2seq and image")
         return self
 
     @property
@@ -190,6 +215,7 @@ class Deployment(Frozen):
             Family.TEXT: self.text,
             Family.ENCODER: self.encoder,
             Family.SEQ2SEQ: self.seq2seq,
+            Family.IMAGE: self.image,
         }
         return [family for family, engine in engines.items() if engine is not None]
 
@@ -222,6 +248,15 @@ class Limits(Frozen):
     """The gateway's bounds."""
 
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 4.0
+    max_image_body_mb: Annotated[
+        float, Field(gt=0, le=1024, description="of requests under /v1/images")
+    ] = 32.0
+    image_url_minutes: Annotated[
+        float, Field(gt=0, description="how long the URL of a picture opens")
+    ] = 60.0
+    image_store_mb: Annotated[
+        float, Field(ge=64, description="pictures behind URLs; over it the oldest go first")
+    ] = 512.0
     requests_per_minute: Annotated[int, Field(ge=1, description="per key")] = 6000
     request_timeout_s: Annotated[float, Field(gt=0)] = 600.0
 
@@ -234,6 +269,14 @@ class Gateway(Frozen):
     rate_limit_storage: Annotated[
         str, Field(description="URL of the `limits` library: memory:// or redis://host:port")
     ] = "memory://"
+    public_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://",
+            description="what callers reach the gateway under, for URLs of pictures; "
+            "None: as each of them called it",
+        ),
+    ] = None
     open_metrics: Annotated[
         bool, Field(description="serve /metrics without a key; false: an admin key is asked for")
     ] = True

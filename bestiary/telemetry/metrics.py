@@ -68,6 +68,7 @@ class RequestRecord:
     inter_token_s: float | None = None  # mean over the request
     prompt_tokens: int = 0
     generation_tokens: int = 0
+    images: int = 0  # that were made
 
 
 class RequestMetrics:
@@ -88,6 +89,7 @@ class RequestMetrics:
         self._generation_tokens = sink.counter(
             PREFIX + "generation_tokens_total", "Tokens generated", _SERVED
         )
+        self._images = sink.counter(PREFIX + "images_total", "Pictures made for callers", _SERVED)
         self._end_to_end = sink.histogram(
             PREFIX + "e2e_request_latency_seconds",
             "Arrival at the gateway to the last byte handed over",
@@ -139,6 +141,8 @@ class RequestMetrics:
             self._prompt_tokens.inc(request.prompt_tokens, tags)
         if request.generation_tokens:
             self._generation_tokens.inc(request.generation_tokens, tags)
+        if request.images:
+            self._images.inc(request.images, tags)
 
     def _count_route(self, decision: RouteDecision) -> None:
         # `asked` was resolved, so it is a name that the profile knows.

@@ -198,7 +198,6 @@ class PromptAttention:
 
     def _mask(self, shape: AttentionShape) -> str:
         """[B, 1, group * S, P + S]: 0 where a new token sees, `UNSEEN` where it does not."""
-        group = shape.heads // shape.kv_heads
         key = shape.window, shape.heads // shape.kv_heads
         if key not in self._masks:
             self._masks[key] = self._mask_of_groups(*key)

@@ -24,12 +24,21 @@ from services.gateway.api_docs import describe_bodies
 from services.gateway.auth import Authenticator, LookUp, requires
 from services.gateway.dialects import openai_wire, palm_wire
 from services.gateway.dialects.base import Dialects
+from services.gateway.dialects.image_showing import Showing
 from services.gateway.dialects.native import NATIVE, NATIVE_BODIES, native_routes
+from services.gateway.dialects.native_images import (
+    NATIVE_IMAGE_BODIES,
+    NATIVE_IMAGES,
+    native_image_routes,
+)
 from services.gateway.dialects.openai import OPENAI, openai_routes
+from services.gateway.dialects.openai_images import OPENAI_IMAGE_BODIES, openai_image_routes
 from services.gateway.dialects.palm import PALM, palm_routes
 from services.gateway.dispatch import Dispatch
 from services.gateway.error_mapping import MethodNotAllowed
 from services.gateway.exchange import exchange_of
+from services.gateway.image_files import ImageLinks, image_file_routes
+from services.gateway.image_store import ImageStore
 from services.gateway.inference import Inference
 from services.gateway.limits import RateLimits, limited
 from services.gateway.metrics import MetricsPage, Targets
@@ -38,13 +47,16 @@ from services.gateway.platform_routes import platform_routes
 from services.gateway.readiness import Readiness
 from services.router.loads import Loads
 
-DIALECTS = Dialects((OPENAI, NATIVE, PALM))
+IMAGES = "/v1/images/"
+DIALECTS = Dialects((OPENAI, NATIVE, NATIVE_IMAGES, PALM))
 _DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (
     openai_wire.ChatCompletion,
     openai_wire.Completion,
     openai_wire.Embedding,
     openai_wire.Tokenize,
+    *OPENAI_IMAGE_BODIES,
     *NATIVE_BODIES,
+    *NATIVE_IMAGE_BODIES,
     palm_wire.GenerateText,
     palm_wire.GenerateMessage,
     palm_wire.EmbedText,
@@ -65,6 +77,7 @@ class Collaborators:
     look_up: LookUp  # secret -> key; blocking
     sink: MetricSink
     metrics_targets: Targets
+    image_store: ImageStore | None = None  # None: pictures have no URLs
 
 
 def gateway_application(
@@ -91,6 +104,12 @@ def gateway_application(
     guards = [Depends(requires(authenticator, KeyScope.INFERENCE)), Depends(limited(limits))]
     app.include_router(openai_routes(inference), dependencies=guards)
     app.include_router(native_routes(inference), dependencies=guards)
+    showing = Showing(None)
+    if others.image_store is not None:
+        showing = Showing(ImageLinks(others.image_store, gateway.public_url))
+        app.include_router(image_file_routes(others.image_store))
+    app.include_router(openai_image_routes(inference, showing), dependencies=guards)
+    app.include_router(native_image_routes(inference, showing), dependencies=guards)
     app.include_router(palm_routes(inference, token_limits(args)), dependencies=guards)
     app.include_router(
         platform_routes(
@@ -101,7 +120,11 @@ def gateway_application(
     )
     _answer_errors(app)
     describe_bodies(app, _DOCUMENTED_BODIES)
-    app.add_middleware(BoundedBody, max_bytes=int(gateway.limits.max_body_mb * 2**20))
+    app.add_middleware(
+        BoundedBody,
+        max_bytes=int(gateway.limits.max_body_mb * 2**20),
+        max_bytes_under={IMAGES: int(gateway.limits.max_image_body_mb * 2**20)},
+    )
     app.add_middleware(  # the last one added is the outermost
         Observed,
         dialects=DIALECTS,

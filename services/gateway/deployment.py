@@ -22,6 +22,7 @@ from bestiary.state.database import Database
 from bestiary.state.keys import Keys
 from bestiary.telemetry.ray_sink import RaySink
 from services.gateway.application import Collaborators, gateway_application
+from services.gateway.image_store import ImageStore
 from services.gateway.metrics import discovered
 from services.router.dispatcher import Dispatcher
 from services.router.load_board import LoadBoard
@@ -41,6 +42,12 @@ class Gateway:
         # (not there yet) is not remembered.
         self._handle_for = functools.cache(_handle_for)
         self._database = Database(Settings().resolved_database_url)
+        limits = args.profile.gateway.limits
+        self._image_store = ImageStore(
+            Settings().home / "blobs" / "images",
+            max_bytes=int(limits.image_store_mb * 2**20),
+            max_age_s=limits.image_url_minutes * 60,
+        )
         self._board = LoadBoard(
             args.profile.deployments,
             [model.deployment for model in args.served],
@@ -63,6 +70,7 @@ class Gateway:
             look_up=Keys(self._database).verify,
             sink=RaySink(),
             metrics_targets=metrics_targets,
+            image_store=self._image_store,
         )
         return gateway_application(args, others, self._life, server_echoes_request_id=True)
 
@@ -70,9 +78,11 @@ class Gateway:
     async def _life(self, app: FastAPI) -> AsyncIterator[None]:
         await self._board.refresh()
         self._board.start()
+        sweeping = asyncio.create_task(self._image_store.sweep_for_ever())
         try:
             yield
         finally:
+            sweeping.cancel()
             await self._board.close()
             self._database.close()
 

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from bestiary.garden.card import ModelCard
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.image import ImageChunk, PictureRequest
 from bestiary.schemas.routing import RouteDecision, RouteRequest
 from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
@@ -41,6 +42,12 @@ class Dispatch(Protocol):
         ...
 
     async def stream(self, route: RouteRequest, request: Seq2SeqRequest) -> Call[Seq2SeqChunk]:
+        """As `generate`."""
+        ...
+
+    async def generate_images(
+        self, route: RouteRequest, request: PictureRequest
+    ) -> Call[ImageChunk]:
         """As `generate`."""
         ...
 

@@ -1,7 +1,7 @@
 """The one place where an error becomes a status and a body, per dialect.
 
     status  OpenAI type            Google status        errors
-    400     invalid_request_error  INVALID_ARGUMENT     InvalidRequest, ContextOverflow
+    400     invalid_request_error  INVALID_ARGUMENT     InvalidRequest and its other subclasses
     413*    invalid_request_error  INVALID_ARGUMENT*    BodyTooLarge (*Google says 400)
     401     authentication_error   UNAUTHENTICATED      Unauthenticated
     403     permission_error       PERMISSION_DENIED    PermissionDenied

@@ -45,6 +45,7 @@ class Exchange:
     longest_generation: int = 0  # tokens of the longest candidate
     prompt_tokens: int = 0
     generation_tokens: int = 0
+    images: int = 0  # that were made
 
     @property
     def slowest(self) -> CallRecord | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from bestiary.garden.card import Family, ModelCard, SamplingDefaults
 from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.image import PictureRequest
 from bestiary.schemas.routing import RouteRequest
 from bestiary.schemas.seq2seq import Seq2SeqRequest
 from bestiary.schemas.text import (
@@ -21,6 +22,7 @@ from bestiary.schemas.text import (
     ToolUse,
 )
 from services.gateway.dispatch import Dispatch, TextCall
+from services.gateway.drawing import Drawing
 from services.gateway.exchange import Exchange
 from services.gateway.generation import Endings, Generation
 from services.gateway.rewriting import Rewriting
@@ -42,6 +44,10 @@ class Inference:
     def family(self, name: str) -> Family:
         """Of the model behind a name. Raises ModelNotFound or CardNotInstalled."""
         return self._dispatch.card(name).family
+
+    def named(self, name: str) -> ModelCard:
+        """The card behind a name, whatever it is asked for. Raises as `family`."""
+        return self._dispatch.card(name)
 
     def card(self, route: RouteRequest) -> ModelCard:
         """Of the model that answers while nothing is overloaded. Raises as the router does."""
@@ -98,6 +104,7 @@ class Inference:
         exchange.engine_answered(usage.timings)
         exchange.prompt_tokens += usage.prompt_tokens
         exchange.generation_tokens += usage.completion_tokens or 0
+        exchange.images += usage.images
         return result
 
     async def rewrite(
@@ -112,6 +119,19 @@ class Inference:
             raise
         exchange.records.append(call.record)
         return Rewriting(exchange, call, self._endings)
+
+    async def draw(
+        self, exchange: Exchange, route: RouteRequest, request: PictureRequest
+    ) -> Drawing:
+        """Returns once the first news is here; close the drawing in a `finally`."""
+        exchange.dispatch_begins()
+        try:
+            call = await self._dispatch.generate_images(route, request)
+        except BaseException:
+            exchange.dispatch_ends()
+            raise
+        exchange.records.append(call.record)
+        return Drawing(exchange, call, self._endings)
 
     async def count(
         self, exchange: Exchange, route: RouteRequest, request: CountTokensRequest

@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import uuid
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TypeVar
 
@@ -156,35 +157,47 @@ class Reply:
 
 
 class BoundedBody:
-    """Raises BodyTooLarge out of `receive`, at the first byte over the limit."""
+    """Raises BodyTooLarge out of `receive`, at the first byte over the limit.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    `max_bytes_under` has other limits, by the beginning of a path.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, max_bytes_under: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_bytes_under = dict(max_bytes_under or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        too_large = announced.isdigit() and int(announced) > self._max_bytes
+        most = self._most(scope["path"])
+        too_large = announced.isdigit() and int(announced) > most
         received = 0
 
         async def bounded() -> Message:
             nonlocal received
             if too_large:
-                raise self._refusal()
+                raise _over(most)
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self._max_bytes:
-                    raise self._refusal()
+                if received > most:
+                    raise _over(most)
             return message
 
         await self._app(scope, bounded, send)
 
-    def _refusal(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the request body is over the limit of {self._max_bytes} bytes")
+    def _most(self, path: str) -> int:
+        under = self._max_bytes_under.items()
+        return next((most for start, most in under if path.startswith(start)), self._max_bytes)
+
+
+def _over(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is over the limit of {most} bytes")
 
 
 def _read_wishes(exchange: Exchange, headers: Headers) -> None:

@@ -46,6 +46,7 @@ def record_of(exchange: Exchange, status: int, now: float) -> RequestRecord:
         inter_token_s=(last - first) / gaps if first and last and gaps > 0 else None,
         prompt_tokens=exchange.prompt_tokens,
         generation_tokens=exchange.generation_tokens,
+        images=exchange.images,
     )
 
 

@@ -18,6 +18,7 @@ class TaskUsage:
     prompt_tokens: int
     completion_tokens: int | None  # None: the task writes no text
     timings: EngineTimings
+    images: int = 0  # that were made
 
     def as_json(self) -> dict[str, int]:
         written = self.completion_tokens

@@ -14,6 +14,7 @@ from typing import TypeVar
 from bestiary.errors import BestiaryError, DeadlineExceeded, ReplicaLost
 from bestiary.garden.card import ModelCard
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.image import ImageChunk, PictureRequest
 from bestiary.schemas.routing import RouteDecision, RouteReason, RouteRequest
 from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
@@ -75,6 +76,14 @@ class Dispatcher:
     ) -> RoutedCall[Seq2SeqChunk]:
         """As `generate`, by an encoder-decoder."""
         return await self._open(route, request.deadline_s, lambda handle: handle.stream(request))
+
+    async def generate_images(
+        self, route: RouteRequest, request: PictureRequest
+    ) -> RoutedCall[ImageChunk]:
+        """As `generate`, by an image model."""
+        return await self._open(
+            route, request.deadline_s, lambda handle: handle.generate_images(request)
+        )
 
     async def ask(
         self, route: RouteRequest, method: ReplicaMethod[Q, R], request: Q

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
+from bestiary.schemas.image import ImageChunk, PictureRequest
 from bestiary.schemas.replica import ReplicaLoad
 from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
 from bestiary.schemas.text import CountTokensRequest, TextChunk, TextRequest, TokenCount
@@ -61,6 +62,10 @@ class ModelHandle(Protocol):
         """On an encoder-decoder."""
         ...
 
+    def generate_images(self, request: PictureRequest) -> ReplyStream[ImageChunk]:
+        """On an image model."""
+        ...
+
     def load(self) -> Reply[ReplicaLoad]: ...
 
 
@@ -85,6 +90,7 @@ class ServeModelHandle:
         self._embed = handle.options(method_name="embed", stream=False)
         self._count_tokens = handle.options(method_name="count_tokens", stream=False)
         self._stream = handle.options(method_name="stream", stream=True)
+        self._generate_images = handle.options(method_name="generate_images", stream=True)
         self._load = handle.options(method_name="load", stream=False)
         self._method = cache(lambda name: handle.options(method_name=name, stream=False))
 
@@ -102,6 +108,9 @@ class ServeModelHandle:
 
     def stream(self, request: Seq2SeqRequest) -> ReplyStream[Seq2SeqChunk]:
         return cast("ReplyStream[Seq2SeqChunk]", self._stream.remote(request))
+
+    def generate_images(self, request: PictureRequest) -> ReplyStream[ImageChunk]:
+        return cast("ReplyStream[ImageChunk]", self._generate_images.remote(request))
 
     def load(self) -> Reply[ReplicaLoad]:
         return cast("Reply[ReplicaLoad]", self._load.remote())

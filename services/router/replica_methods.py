@@ -26,6 +26,23 @@ from bestiary.schemas.encoder import (
     TokenEmbeddingRequest,
     TokenEmbeddingResult,
 )
+from bestiary.schemas.image import (
+    DecodeRequest,
+    DiscriminateRequest,
+    DiscriminateResult,
+    EncodeRequest,
+    EncodeResult,
+    InterpolateRequest,
+    LikelihoodRequest,
+    LikelihoodResult,
+    NoiseRequest,
+    NoiseResult,
+    PicturesResult,
+    ReconstructRequest,
+    ReconstructResult,
+    TrajectoryRequest,
+    TrajectoryResult,
+)
 from bestiary.schemas.seq2seq import Seq2SeqRequest, Seq2SeqResult
 
 
@@ -58,3 +75,11 @@ RERANK = ReplicaMethod("rerank", RerankRequest, RerankResult)
 SIMILARITY = ReplicaMethod("similarity", SimilarityRequest, SimilarityResult)
 EXPLAIN = ReplicaMethod("explain", ExplainRequest, ExplainResult)
 GENERATE = ReplicaMethod("generate", Seq2SeqRequest, Seq2SeqResult)
+ENCODE_IMAGE = ReplicaMethod("encode_image", EncodeRequest, EncodeResult)
+DECODE_IMAGE = ReplicaMethod("decode_image", DecodeRequest, PicturesResult)
+RECONSTRUCT = ReplicaMethod("reconstruct", ReconstructRequest, ReconstructResult)
+INTERPOLATE = ReplicaMethod("interpolate", InterpolateRequest, PicturesResult)
+DISCRIMINATE = ReplicaMethod("discriminate", DiscriminateRequest, DiscriminateResult)
+LIKELIHOOD = ReplicaMethod("likelihood", LikelihoodRequest, LikelihoodResult)
+NOISE = ReplicaMethod("noise", NoiseRequest, NoiseResult)
+TRAJECTORY = ReplicaMethod("trajectory", TrajectoryRequest, TrajectoryResult)

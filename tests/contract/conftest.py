@@ -15,12 +15,16 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gateway"))
 
-from gateway_fakes import RUNNING, FakeDispatcher, FakeSink, database_url, gateway_args, no_targets
+from gateway_fakes import RUNNING, FakeSink, database_url, no_targets
+from image_fakes import ImageDispatcher, image_args
 
+from bestiary.profile.models import Gateway as GatewayProfile
+from bestiary.profile.models import Limits
 from bestiary.state.database import Database
 from bestiary.state.keys import Keys
 from bestiary.state.upgrade import upgrade
 from services.gateway.application import Collaborators, gateway_application
+from services.gateway.image_store import ImageStore
 
 START_DEADLINE_S = 20
 
@@ -37,9 +41,10 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     upgrade(database_url(tmp_path))
     database = Database(database_url(tmp_path))
     keys = Keys(database)
-    args = gateway_args()
+    args = image_args(GatewayProfile(limits=Limits(max_body_mb=0.25)))
+    images = ImageStore(tmp_path / "images", max_bytes=10**7, max_age_s=60)
     others = Collaborators(
-        FakeDispatcher(args), lambda: RUNNING, keys.verify, FakeSink(), no_targets
+        ImageDispatcher(args), lambda: RUNNING, keys.verify, FakeSink(), no_targets, images
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(

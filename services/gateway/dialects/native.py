@@ -6,18 +6,15 @@ shape, as everything else under /v1. Knows neither Serve nor who may call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
 from fastapi import APIRouter, Request, Response
 
-from bestiary.errors import InvalidRequest
 from bestiary.schemas.routing import RouteRequest
 from bestiary.schemas.seq2seq import Seq2SeqRequest
 from services.gateway.answering import StreamAnswer, json_answer
 from services.gateway.api_docs import takes
 from services.gateway.dialects import native_wire as wire
 from services.gateway.dialects.base import Dialect
+from services.gateway.dialects.callers_words import in_the_callers_words
 from services.gateway.dialects.native_reply import RewriteEvents, document
 from services.gateway.dialects.native_tasks import NATIVE_TASKS, NativeTask, Shared, W
 from services.gateway.error_mapping import OpenAIErrors
@@ -61,7 +58,7 @@ def _add(routes: APIRouter, inference: Inference, task: NativeTask[W, Q, R]) -> 
             task=task.task,
             languages=body.languages(),
         )
-        with _in_the_callers_words(body.public_names()):
+        with in_the_callers_words(body.public_names()):
             if isinstance(asked, Seq2SeqRequest) and isinstance(body, wire.Rewrite) and body.stream:
                 return await _streamed(request, inference, route, asked, task)
             return await _whole(request, inference, route, asked, body, task)
@@ -107,16 +104,3 @@ async def _streamed(
         exchange.request_id, task.task, rewriting, include_receipt=exchange.body_receipt
     )
     return StreamAnswer(exchange, rewriting, writer)
-
-
-@contextmanager
-def _in_the_callers_words(public_names: Mapping[str, str]) -> Iterator[None]:
-    """A replica names the field of its own request; the caller may have sent another."""
-    try:
-        yield
-    except InvalidRequest as error:
-        if error.param is not None and error.param in public_names:
-            named = public_names[error.param]
-            error.message = error.message.replace(f"the {error.param}", named)
-            error.param = named
-        raise

@@ -190,6 +190,8 @@ def _looked_json(attention: CrossAttention) -> Json:
     return {
         "source_tokens": attention.source_tokens,
         "target_tokens": attention.target_tokens,
+        "source_token_ids": attention.source_token_ids,
+        "target_token_ids": attention.target_token_ids,
         "weights": np.ascontiguousarray(attention.weights),
     }
 

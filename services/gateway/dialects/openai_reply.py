@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import orjson
 
+from bestiary.garden.image_facts import ImageFacts
 from bestiary.garden.tasks import tasks_of
 from bestiary.schemas.encoder import EmbeddingResult
+from bestiary.schemas.image import ImageFamily
 from bestiary.schemas.text import TextChunk
 from services.gateway.dialects.openai_logprobs import LogprobsWriter
 from services.gateway.dialects.openai_shapes import Shape
@@ -163,6 +165,7 @@ def embeddings_json(result: EmbeddingResult, model: str, encoding: str) -> dict[
 def model_json(model: OfferedModel, created: int) -> dict[str, object]:
     """OpenAI's model object; what a name stands for is in the extension `bestiary`."""
     languages = {"languages": sorted(model.card.languages)} if model.card.languages else {}
+    image = {} if model.card.image is None else {"image": _image_json(model.card.image)}
     return {
         "id": model.id,
         "object": "model",
@@ -170,9 +173,10 @@ def model_json(model: OfferedModel, created: int) -> dict[str, object]:
         "owned_by": "bestiary",
         "bestiary": {
             "kind": model.kind.value,
-            "family": model.family.value,
+            "family": model.card.image.family.value if model.card.image else model.family.value,
             "tasks": [task.value for task in tasks_of(model.card)],
             **languages,
+            **image,
             "tier": model.tier,
             "card": model.card.id,
             "deployment": model.deployment,
@@ -180,3 +184,30 @@ def model_json(model: OfferedModel, created: int) -> dict[str, object]:
             "license": model.card.license,
         },
     }
+
+
+def _image_json(facts: ImageFacts) -> dict[str, object]:
+    """Of an image model: the size of its pictures in pixels, what it can be told, how good it is.
+
+    What does not hold of its kind is left out.
+    """
+    sized = {"size_step": facts.size_step} if facts.resizable else {}
+    return {
+        "width": facts.width,
+        "height": facts.height,
+        "channels": facts.channels,
+        "resizable": facts.resizable,
+        **sized,
+        **({"latent_shape": facts.latent_shape} if facts.latent_shape else {}),
+        **({"classes": facts.classes} if facts.classes else {}),
+        **({} if facts.scale is None else {"scale": facts.scale}),
+        **_denoising_json(facts),
+        **({"data": facts.data} if facts.data else {}),
+        **({"figures": facts.figures} if facts.figures else {}),
+    }
+
+
+def _denoising_json(facts: ImageFacts) -> dict[str, object]:
+    if facts.family is not ImageFamily.DIFFUSION:
+        return {}
+    return {"denoising": facts.denoising.model_dump(mode="json")}

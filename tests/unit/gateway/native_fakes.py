@@ -217,7 +217,8 @@ def output_of(request: Seq2SeqRequest, text: str, read: int, truncated: bool) ->
     attention = None
     if request.return_attention:
         weights = np.full((len(kept), len(words)), 1 / len(words), dtype=np.float32)
-        attention = CrossAttention(tuple(text.split()), tuple(kept), weights)
+        ids = tuple(range(len(words)))
+        attention = CrossAttention(tuple(text.split()), tuple(kept), ids, ids[: len(kept)], weights)
     reason = FinishReason.STOP if len(kept) == len(words) else FinishReason.LENGTH
     return Seq2SeqOutput(" ".join(kept), reason, read, len(kept), truncated, attention)
 

@@ -25,6 +25,8 @@ EXPECTED = {
     "context_length_exceeded": (400, 400),
     "unsupported_parameter": (400, 400),
     "request_too_large": (413, 400),
+    "image_unreadable": (400, 400),
+    "image_too_large": (400, 400),
     "invalid_api_key": (401, 401),
     "permission_denied": (403, 403),
     "not_found": (404, 404),

@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 import uvicorn
 from gateway_fakes import RUNNING, FakeDispatcher, FakeSink, gateway_args, no_targets
+from image_fakes import ImageDispatcher, image_args
 from native_fakes import NativeDispatcher, native_args
 
 from bestiary.profile.models import Gateway
@@ -150,6 +151,26 @@ async def test_a_client_that_leaves_ends_a_native_stream(keys, stall_after):
 
         writer.close()
         await until(lambda: router.rewritings[0].closed == 1)
+        await until(lambda: sink.values["bestiary_requests_total"])
+
+    [(_, tags)] = sink.values["bestiary_requests_total"]
+    assert tags["status"] == "499"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("stall_after", [0, 2])
+@pytest.mark.parametrize("path", ["/v1/images/text-to-image", "/v1/images/generations"])
+async def test_a_client_that_leaves_ends_the_drawing(keys, path, stream, stall_after):
+    async with served(keys, image_args(Gateway()), ImageDispatcher) as (router, sink, port, key):
+        router.stall_after = stall_after
+        body = json.dumps({"prompt": "a cat", "n": 2, "stream": stream}).encode()
+        reader, writer = await post(port, key, body, path)
+        if stream and stall_after and "text-to-image" in path:
+            await reader.readuntil(b'"step":1')
+        await until(lambda: router.drawings)
+
+        writer.close()
+        await until(lambda: router.drawings[0].closed == 1)
         await until(lambda: sink.values["bestiary_requests_total"])
 
     [(_, tags)] = sink.values["bestiary_requests_total"]

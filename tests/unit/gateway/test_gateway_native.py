@@ -237,6 +237,8 @@ def test_a_translation_shows_where_it_looked(door):
     assert entry["attention"] == {
         "source_tokens": ["the", "sea"],
         "target_tokens": ["THE", "SEA"],
+        "source_token_ids": [0, 1],
+        "target_token_ids": [0, 1],
         "weights": [[0.5, 0.5], [0.5, 0.5]],
     }
 

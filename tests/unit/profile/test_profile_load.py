@@ -169,13 +169,13 @@ FAULTS = {
         "    text: {precision: int8, slots: 4}\n",
         "",
         5,
-        "words: give exactly one of text, encoder and seq2seq",
+        "words: give exactly one of text, encoder, seq2seq and image",
     ),
     "two engines": (
         "slots: 4}",
         "slots: 4}\n    encoder: {}",
         5,
-        "words: give exactly one of text, encoder and seq2seq",
+        "words: give exactly one of text, encoder, seq2seq and image",
     ),
     "name that cannot be one": (
         "  vectors:",

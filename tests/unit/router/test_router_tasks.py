@@ -20,6 +20,7 @@ from bestiary.garden.card import Family, ModelCard, Source
 from bestiary.profile.applications import ServedModel
 from bestiary.profile.models import Profile
 from bestiary.schemas.encoder import SimilarityRequest
+from bestiary.schemas.image import SampleRequest
 from bestiary.schemas.replica import ReplicaLoad
 from bestiary.schemas.routing import RouteDecision, RouteRequest
 from bestiary.schemas.seq2seq import Seq2SeqChunk, Seq2SeqRequest
@@ -288,6 +289,14 @@ def test_an_encoder_decoders_two_ways_of_answering_are_two_methods() -> None:
     assert {("stream", True), ("generate", False), ("generate", True)} <= set(serve_handle.resolved)
 
 
+def test_pictures_come_as_a_stream() -> None:
+    serve_handle = FakeServeHandle()
+    asked = SampleRequest(request_id="r")
+    ServeModelHandle(serve_handle).generate_images(asked)
+    assert ("generate_images", True) in serve_handle.resolved
+    assert serve_handle.sent == [("generate_images", asked)]
+
+
 METHODS = {
     name: method
     for name, method in vars(replica_methods).items()
@@ -298,10 +307,16 @@ METHODS = {
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_there_on_its_familys_replica(name: str) -> None:
     from deployments.encoder import deployment as encoder
+    from deployments.image import deployment as image
     from deployments.seq2seq import deployment as seq2seq
 
-    replica = seq2seq.Seq2SeqReplica if name == "GENERATE" else encoder.EncoderReplica
     method = METHODS[name]
+    of_module = {
+        "bestiary.schemas.encoder": encoder.EncoderReplica,
+        "bestiary.schemas.image": image.ImageReplica,
+        "bestiary.schemas.seq2seq": seq2seq.Seq2SeqReplica,
+    }
+    replica = of_module[method.asked.__module__]
     function = getattr(replica, method.name)
     assert inspect.iscoroutinefunction(function)
     assert get_type_hints(function) == {"request": method.asked, "return": method.answered}

@@ -118,13 +118,13 @@ class AsyncImages:
         return await self._each(call, replies.generated)
 
     def stream_sample(self, **options: Unpack[SampleOptions]) -> AsyncImageStream:
-        """As `sample`, with progress and previews. Use it in an `async with`."""
+        """As `sample`, with news on the way. Use it in an `async with`."""
         return self._stream(draw_call("sample", {}, options, SampleOptions, stream=True))
 
     def stream_text_to_image(
         self, prompt: str, **options: Unpack[SizedOptions]
     ) -> AsyncImageStream:
-        """As `text_to_image`, with progress and previews. Use it in an `async with`."""
+        """As `text_to_image`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call("text-to-image", {"prompt": prompt}, options, SizedOptions, stream=True)
         )
@@ -132,7 +132,7 @@ class AsyncImages:
     def stream_image_to_image(
         self, image: ImageInput, prompt: str | None = None, **options: Unpack[StrengthOptions]
     ) -> AsyncImageStream:
-        """As `image_to_image`, with progress and previews. Use it in an `async with`."""
+        """As `image_to_image`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call(
                 "image-to-image", picture_body(image, prompt), options, StrengthOptions, stream=True
@@ -146,7 +146,7 @@ class AsyncImages:
         prompt: str | None = None,
         **options: Unpack[StrengthOptions],
     ) -> AsyncImageStream:
-        """As `inpaint`, with progress and previews. Use it in an `async with`."""
+        """As `inpaint`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call(
                 "inpaint", inpaint_body(image, mask, prompt), options, StrengthOptions, stream=True
@@ -156,7 +156,7 @@ class AsyncImages:
     def stream_super_resolve(
         self, image: ImageInput, prompt: str | None = None, **options: Unpack[PromptOptions]
     ) -> AsyncImageStream:
-        """As `super_resolve`, with progress and previews. Use it in an `async with`."""
+        """As `super_resolve`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call(
                 "super-resolve", picture_body(image, prompt), options, PromptOptions, stream=True
@@ -164,7 +164,7 @@ class AsyncImages:
         )
 
     def stream_vary(self, image: ImageInput, **options: Unpack[VaryOptions]) -> AsyncImageStream:
-        """As `vary`, with progress and previews. Use it in an `async with`."""
+        """As `vary`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call("vary", picture_body(image), options, VaryOptions, stream=True)
         )
@@ -172,7 +172,7 @@ class AsyncImages:
     def stream_complete(
         self, image: ImageInput, **options: Unpack[CompleteImageOptions]
     ) -> AsyncImageStream:
-        """As `complete`, with progress and previews. Use it in an `async with`."""
+        """As `complete`, with news on the way. Use it in an `async with`."""
         return self._stream(
             draw_call("complete", picture_body(image), options, CompleteImageOptions, stream=True)
         )

@@ -18,8 +18,6 @@ from bestiary_client._json import JsonObject
 from bestiary_client._requests import Call, RoutingOptions, model_of, post_call, refuse_unknown
 from bestiary_client._task_requests import AUTO
 
-PREVIEWS = 4  # of each picture of a stream, unless told
-
 
 class ImageOptions(RoutingOptions, total=False):
     """Of every task. `model` is a card, a deployment or an alias; default: any that can."""
@@ -37,7 +35,7 @@ class DrawOptions(PictureOptions, total=False):
     n: int | None  # pictures
     seed: int | None  # picture i has the seed + i; default: drawn, and told
     best_of: int | None  # candidates per picture, of which the model's scorer keeps the best
-    previews: int | None  # streams: unfinished pictures of each; default 4
+    previews: int | None  # streams: unfinished pictures of each, where the model has any
 
 
 class DenoisingOptions(DrawOptions, total=False):
@@ -107,7 +105,7 @@ def draw_call(
 ) -> Call:
     """Any task that makes pictures."""
     if stream:
-        body = {"stream": True, "previews": PREVIEWS, **body}
+        body = {"stream": True, **body}
     elif "previews" in options:
         raise TypeError("previews belong to streams")
     return image_call(task, body, options, known)

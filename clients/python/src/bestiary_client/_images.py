@@ -118,11 +118,11 @@ class Images:
         return self._each(call, replies.generated)
 
     def stream_sample(self, **options: Unpack[SampleOptions]) -> ImageStream:
-        """As `sample`, with progress and previews. Use it in a `with`."""
+        """As `sample`, with news on the way. Use it in a `with`."""
         return self._stream(draw_call("sample", {}, options, SampleOptions, stream=True))
 
     def stream_text_to_image(self, prompt: str, **options: Unpack[SizedOptions]) -> ImageStream:
-        """As `text_to_image`, with progress and previews. Use it in a `with`."""
+        """As `text_to_image`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call("text-to-image", {"prompt": prompt}, options, SizedOptions, stream=True)
         )
@@ -130,7 +130,7 @@ class Images:
     def stream_image_to_image(
         self, image: ImageInput, prompt: str | None = None, **options: Unpack[StrengthOptions]
     ) -> ImageStream:
-        """As `image_to_image`, with progress and previews. Use it in a `with`."""
+        """As `image_to_image`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call(
                 "image-to-image", picture_body(image, prompt), options, StrengthOptions, stream=True
@@ -144,7 +144,7 @@ class Images:
         prompt: str | None = None,
         **options: Unpack[StrengthOptions],
     ) -> ImageStream:
-        """As `inpaint`, with progress and previews. Use it in a `with`."""
+        """As `inpaint`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call(
                 "inpaint", inpaint_body(image, mask, prompt), options, StrengthOptions, stream=True
@@ -154,7 +154,7 @@ class Images:
     def stream_super_resolve(
         self, image: ImageInput, prompt: str | None = None, **options: Unpack[PromptOptions]
     ) -> ImageStream:
-        """As `super_resolve`, with progress and previews. Use it in a `with`."""
+        """As `super_resolve`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call(
                 "super-resolve", picture_body(image, prompt), options, PromptOptions, stream=True
@@ -162,7 +162,7 @@ class Images:
         )
 
     def stream_vary(self, image: ImageInput, **options: Unpack[VaryOptions]) -> ImageStream:
-        """As `vary`, with progress and previews. Use it in a `with`."""
+        """As `vary`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call("vary", picture_body(image), options, VaryOptions, stream=True)
         )
@@ -170,7 +170,7 @@ class Images:
     def stream_complete(
         self, image: ImageInput, **options: Unpack[CompleteImageOptions]
     ) -> ImageStream:
-        """As `complete`, with progress and previews. Use it in a `with`."""
+        """As `complete`, with news on the way. Use it in a `with`."""
         return self._stream(
             draw_call("complete", picture_body(image), options, CompleteImageOptions, stream=True)
         )

@@ -1,0 +1,1 @@
+"""Variational autoencoders: pictures to small latents and back, and pictures out of nothing."""
