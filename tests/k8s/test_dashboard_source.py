@@ -40,6 +40,12 @@ EXPORTED = {
     "bestiary_preemptions_total",
     "bestiary_encoder_tokens_total",
     "bestiary_encoder_padding_tokens_total",
+    "bestiary_images_total",
+    "bestiary_image_images_total",
+    "bestiary_image_cancelled_total",
+    "bestiary_image_runs_total",
+    "bestiary_image_evaluations_total",
+    "bestiary_image_cached_steps_total",
     "ray_serve_deployment_replica_healthy",
 }
 

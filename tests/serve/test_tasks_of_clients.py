@@ -142,11 +142,8 @@ def test_command_next_sentence(platform):
 
 
 def test_command_classify(platform):
-    lines = said(platform, "classify", SPAM, HAM).splitlines()
-    assert [line.split()[0] for line in lines if line.startswith(("spam", "ham"))] == [
-        "spam",
-        "ham",
-    ]
+    first_words = [line.split()[:1] for line in said(platform, "classify", SPAM, HAM).splitlines()]
+    assert [words[0] for words in first_words if words in (["spam"], ["ham"])] == ["spam", "ham"]
 
 
 def test_command_token_classify(platform):
@@ -176,7 +173,7 @@ def test_command_summarize(platform):
 def test_command_translate_draws_attention_in_text(platform):
     shown = said(platform, "translate", SENTENCE, "--source", "en", "--target", "fr", "--attention")
     assert "≥ 0.7" in shown
-    assert "files" in shown
+    assert "Delete" in shown  # a column of the source
     assert not any(mark in shown for mark in SPELLINGS)
 
 
