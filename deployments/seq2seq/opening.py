@@ -11,11 +11,11 @@ from bestiary.progress import Progress, Silent
 from deployments.kernels.seq2seq import open_seq2seq, prepare_seq2seq
 from deployments.kernels.seq2seq_session import Seq2SeqSession
 from deployments.seq2seq.engine import Seq2SeqEngine
-from deployments.seq2seq.loop import LoopLimits
 from deployments.seq2seq.model_defaults import read_defaults
 from deployments.seq2seq.pieces import load_pieces
 from deployments.seq2seq.service import Seq2SeqService, ServedModel
 from deployments.seq2seq.source_tokenizer import SourceTokenizer
+from deployments.turn_loop import LoopLimits
 
 
 def prepare_model(args: ReplicaArgs, home: Path, progress: Progress) -> InstalledModel:

@@ -27,7 +27,7 @@ from bestiary.schemas.seq2seq import (
 from bestiary.schemas.text import CountTokensRequest, EngineTimings, TokenCount
 from deployments.seq2seq.drawing import random_seed
 from deployments.seq2seq.engine import Event, Job, Seq2SeqEngine
-from deployments.seq2seq.loop import LoopLimits, Seq2SeqLoop
+from deployments.seq2seq.loop import Seq2SeqLoop
 from deployments.seq2seq.model_defaults import ModelDefaults
 from deployments.seq2seq.pieces import Pieces
 from deployments.seq2seq.plan import Limits, Plan, plan
@@ -35,6 +35,7 @@ from deployments.seq2seq.search import Found
 from deployments.seq2seq.source_tokenizer import SourceTokenizer, TokenizedInput
 from deployments.seq2seq.tasks import task_name
 from deployments.seq2seq.text_growth import TextGrowth
+from deployments.turn_loop import LoopLimits
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
@@ -121,7 +122,7 @@ class Seq2SeqService:
             ]
 
         until = None if request.deadline_s is None else arrived + request.deadline_s
-        async with aclosing(self._loop.run(jobs_of, len(sources), until)) as turns:
+        async with aclosing(self._loop.run_admitted(jobs_of, until)) as turns:
             async for events in turns:
                 for event in events:
                     for chunk in answer.chunks(event):

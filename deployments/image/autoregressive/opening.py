@@ -12,7 +12,6 @@ from bestiary.progress import Progress
 from deployments.image.autoregressive.cache import CacheShape
 from deployments.image.autoregressive.codes import PixelCodes
 from deployments.image.autoregressive.engine import AutoregressiveEngine
-from deployments.image.autoregressive.loop import LoopLimits
 from deployments.image.autoregressive.service import AutoregressiveService, Warmth
 from deployments.image.limits import limits_of
 from deployments.image.networks import open_networks, prepare_networks
@@ -21,6 +20,7 @@ from deployments.image.refusals import facts_of
 from deployments.kernels import image_names as names
 from deployments.kernels.image_components import read_json
 from deployments.kernels.image_session import Networks
+from deployments.turn_loop import LoopLimits
 
 GENERATION_FILE = "generation_config.json"
 # Of keys and values, of all rows together; what is read at once needs as much again.

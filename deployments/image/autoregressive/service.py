@@ -42,7 +42,7 @@ from bestiary.schemas.text import EngineTimings
 from deployments.image.autoregressive.choosing import Choice, Doubles
 from deployments.image.autoregressive.codes import Codes, PixelCodes
 from deployments.image.autoregressive.engine import AutoregressiveEngine, Event, Job
-from deployments.image.autoregressive.loop import AutoregressiveLoop, LoopLimits
+from deployments.image.autoregressive.loop import AutoregressiveLoop
 from deployments.image.call import pictures_given
 from deployments.image.decoding import Pixels
 from deployments.image.limits import ImageLimits
@@ -57,6 +57,7 @@ from deployments.image.refusals import (
 from deployments.image.seeds import seeds_of
 from deployments.image.service import TASK_OF_REQUEST, ImageService
 from deployments.image.writing import write_picture
+from deployments.turn_loop import LoopLimits
 
 Made = TypeVar("Made")
 
@@ -135,7 +136,7 @@ class AutoregressiveService(ImageService):
         # What was given is no news.
         pictures = [_Picture(seed, len(given) // self._facts.width) for seed in seeds]
         left = request.images
-        events = self._loop.run(
+        events = self._loop.run_admitted(
             lambda owner: [
                 Job(owner, index, first, given, choice) for index, choice in enumerate(choices)
             ],
@@ -162,7 +163,7 @@ class AutoregressiveService(ImageService):
         clock = _Clock(request.deadline_s)
         first = self._codes.first_token(class_of(self.card, request.label))
         coded = await self._coded(request.images, "images")
-        events = self._loop.run(
+        events = self._loop.run_admitted(
             lambda owner: [
                 Job(owner, index, first, codes.tolist(), None) for index, codes in enumerate(coded)
             ],

@@ -1,76 +1,29 @@
-"""Many requests on one engine: hands it pictures, runs its turns in a thread, hands out events.
+"""Turns of the diffusion engine; other work of its networks runs between them, in its thread.
 
-Knows neither requests' fields nor Ray. All methods run on one event loop; the engine is touched
-between turns only, so that it needs no locks: `compute` runs other work of its networks there too.
+Work is counted in steps of one picture.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
 
-from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.image import ImageCounts
-from bestiary.schemas.replica import ReplicaLoad
 from deployments.image.diffusion.engine import DiffusionEngine, Event, Job
+from deployments.turn_loop import LoopLimits, TurnLoop
 
-LOG = logging.getLogger(__name__)
-GUESSED_STEPS_PER_S = 50.0  # of one picture, until something was measured
-SPEED_MEMORY = 0.9  # share of the old estimate that a new measurement leaves
-SHORTEST_RETRY_S = 0.1
+GUESSED_STEPS_PER_S = 50.0
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
 
 
-@dataclass(frozen=True, slots=True)
-class LoopLimits:
-    max_wait_s: float  # how long a turn gathers when nothing runs
-    max_requests: int  # waiting and running; over it a request is refused
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request."""
-
-    events: asyncio.Queue[list[Event] | EngineFailure] = field(default_factory=asyncio.Queue)
-    started: bool = False
-
-
-class DiffusionLoop:
-    """`start` before use, `stop` after. `executor` should have one thread."""
-
+class DiffusionLoop(TurnLoop[Job, Event]):
     def __init__(self, engine: DiffusionEngine, limits: LoopLimits, executor: Executor) -> None:
+        super().__init__(engine, limits, executor, GUESSED_STEPS_PER_S)
         self._engine = engine
-        self._limits = limits
-        self._executor = executor
-        self._tickets: list[Ticket] = []
-        self._inbox: deque[tuple[Ticket, Sequence[Job] | None]] = deque()  # None: cancelled
-        self._arrival = asyncio.Event()
-        self._steps_per_s = GUESSED_STEPS_PER_S
-        self._turns: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Needs a running event loop; starting twice is starting once."""
-        if self._turns is None:
-            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
-
-    async def stop(self) -> None:
-        """Fails what is under way."""
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-        self._fail_everyone(EngineFailure("the engine stopped"))
-
-    @property
-    def is_alive(self) -> bool:
-        return self._turns is None or not self._turns.done()
 
     @property
     def counts(self) -> ImageCounts:
@@ -80,115 +33,11 @@ class DiffusionLoop:
         """In the engine's own thread, between two turns."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *given)
 
-    def admit(self) -> Ticket:
-        """To be given back by `leave`. Raises Overloaded and EngineFailure."""
-        if len(self._tickets) >= self._limits.max_requests:
-            wait = max(SHORTEST_RETRY_S, self._expected_wait_s())
-            raise Overloaded(f"{len(self._tickets)} requests are waiting", wait)
-        if not self.is_alive:
-            raise EngineFailure("the engine has stopped")
-        ticket = Ticket()
-        self._tickets.append(ticket)
-        return ticket
+    def _ends(self, event: Event) -> bool:
+        return event.finished is not None
 
-    def leave(self, ticket: Ticket) -> None:
-        self._tickets.remove(ticket)
+    def _work_left(self) -> float:
+        return self._engine.waiting_steps
 
-    async def run(
-        self, ticket: Ticket, jobs: Sequence[Job], until: float | None
-    ) -> AsyncGenerator[list[Event], None]:
-        """The events of the jobs, whose owner is the ticket, as they come.
-
-        It ends when each job has ended. Closing it early stops them within a step. `until`: the
-        deadline, by `time.perf_counter`. Raises DeadlineExceeded and EngineFailure.
-        """
-        self._tell(ticket, jobs)
-        left = len(jobs)
-        try:
-            while left:
-                events = await self._next(ticket, until)
-                left -= sum(event.finished is not None for event in events)
-                yield events
-        finally:
-            if left:
-                self._tell(ticket, None)
-
-    def load(self) -> ReplicaLoad:
-        running = sum(ticket.started for ticket in self._tickets)
-        return ReplicaLoad(
-            running=running,
-            waiting=len(self._tickets) - running,
-            slots=self._limits.max_requests,
-            queue_wait_s=self._expected_wait_s(),
-        )
-
-    async def _next(self, ticket: Ticket, until: float | None) -> list[Event]:
-        rest = None if until is None else until - time.perf_counter()
-        try:
-            async with asyncio.timeout(rest):
-                found = await ticket.events.get()
-        except TimeoutError as error:
-            raise DeadlineExceeded("the request's deadline passed") from error
-        if isinstance(found, EngineFailure):
-            raise found
-        return found
-
-    def _tell(self, ticket: Ticket, jobs: Sequence[Job] | None) -> None:
-        self._inbox.append((ticket, jobs))
-        self._arrival.set()
-
-    async def _take_turns(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._gathered()
-            self._empty_inbox()
-            if self._engine.idle:
-                continue
-            started = time.perf_counter()
-            try:
-                events = await loop.run_in_executor(self._executor, self._engine.turn)
-            except Exception as error:  # a broken run fails whoever had a part in it
-                LOG.exception("a turn failed")
-                self._engine.reset()
-                self._fail_everyone(EngineFailure(f"the model failed: {error}"))
-                continue
-            self._measured(len(events), time.perf_counter() - started)
-            self._hand_out(events)
-
-    async def _gathered(self) -> None:
-        """Returns when there is something to do, after a short wait for company."""
-        if not self._engine.idle or self._inbox:
-            await asyncio.sleep(0)  # whoever waits for events has to get them
-            return
-        self._arrival.clear()
-        await self._arrival.wait()
-        await asyncio.sleep(self._limits.max_wait_s)
-
-    def _empty_inbox(self) -> None:
-        while self._inbox:
-            ticket, jobs = self._inbox.popleft()
-            if jobs is None:
-                self._engine.cancel(ticket)
-            elif ticket in self._tickets:
-                self._engine.submit(jobs)
-
-    def _hand_out(self, events: Sequence[Event]) -> None:
-        by_ticket: dict[int, tuple[Ticket, list[Event]]] = {}
-        for event in events:
-            ticket = event.job.owner
-            assert isinstance(ticket, Ticket)
-            by_ticket.setdefault(id(ticket), (ticket, []))[1].append(event)
-        for ticket, own in by_ticket.values():
-            ticket.started = True
-            ticket.events.put_nowait(own)
-
-    def _fail_everyone(self, error: EngineFailure) -> None:
-        for ticket in self._tickets:
-            ticket.events.put_nowait(error)
-
-    def _measured(self, steps: int, took: float) -> None:
-        speed = steps / max(took, 1e-6)
-        self._steps_per_s = SPEED_MEMORY * self._steps_per_s + (1 - SPEED_MEMORY) * speed
-
-    def _expected_wait_s(self) -> float:
-        return self._engine.waiting_steps / self._steps_per_s
+    def _work_done(self, events: Sequence[Event], left_before: float) -> float:
+        return len(events)

@@ -15,7 +15,6 @@ from bestiary.progress import Progress, Silent
 from deployments.image.diffusion.certified_pictures import pipeline_parity
 from deployments.image.diffusion.codec import Codec, codec_of
 from deployments.image.diffusion.engine import DiffusionEngine
-from deployments.image.diffusion.loop import LoopLimits
 from deployments.image.diffusion.network import UNet
 from deployments.image.diffusion.noise_levels import NoiseLevels
 from deployments.image.diffusion.prompts import (
@@ -38,6 +37,7 @@ from deployments.kernels.image_certify import certify_image_once
 from deployments.kernels.image_components import read_json
 from deployments.kernels.image_session import Networks, open_parts
 from deployments.kernels.image_tolerated import require_tolerated
+from deployments.turn_loop import LoopLimits
 
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
 CONDITIONING_FILE = "conditioning.json"

@@ -43,7 +43,7 @@ from deployments.image.diffusion.answer import Answer, Candidate, Clock, Writing
 from deployments.image.diffusion.engine import DiffusionEngine, Event, Job
 from deployments.image.diffusion.given import Given, given
 from deployments.image.diffusion.jobs import jobs_of
-from deployments.image.diffusion.loop import DiffusionLoop, LoopLimits, Ticket
+from deployments.image.diffusion.loop import DiffusionLoop
 from deployments.image.diffusion.served import ServedModel
 from deployments.image.diffusion.setting import Setting, setting
 from deployments.image.fitting import fitted
@@ -52,6 +52,7 @@ from deployments.image.provenance import Provenance, prompt_hash
 from deployments.image.seeds import random_seed, seeds_of
 from deployments.image.service import TASK_OF_REQUEST, ImageService
 from deployments.image.writing import write_picture
+from deployments.turn_loop import LoopLimits, Ticket
 
 T = TypeVar("T")
 Taken = TypeVarTuple("Taken")
@@ -143,7 +144,7 @@ class DiffusionService(ImageService):
         return PicturesResult(tuple(pictures), _timings(arrived))
 
     async def _chunks(
-        self, request: PictureRequest, task: Task, clock: Clock, ticket: Ticket
+        self, request: PictureRequest, task: Task, clock: Clock, ticket: Ticket[Event]
     ) -> AsyncGenerator[ImageChunk, None]:
         seeds = seeds_of(request)
         each = [seed for candidates in seeds for seed in candidates]
@@ -165,7 +166,7 @@ class DiffusionService(ImageService):
                     yield await self._in_files(answer.last, candidates)
 
     async def _watched(
-        self, request: TrajectoryRequest, clock: Clock, ticket: Ticket
+        self, request: TrajectoryRequest, clock: Clock, ticket: Ticket[Event]
     ) -> TrajectoryResult:
         seed = random_seed() if request.seed is None else request.seed
         jobs, writing = await self._prepared(

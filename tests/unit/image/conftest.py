@@ -14,12 +14,12 @@ import pytest
 from bestiary.garden.installed import InstalledModel
 from bestiary.progress import Silent
 from bestiary.schemas.image import ImageChunk, PictureRequest
-from deployments.image.diffusion.loop import LoopLimits
 from deployments.image.diffusion.opening import service_of
 from deployments.image.diffusion.service import DiffusionService
 from deployments.image.limits import ImageLimits
 from deployments.kernels.image_build import build_image_once
 from deployments.kernels.image_session import ImageParts, open_parts
+from deployments.turn_loop import LoopLimits
 from tests.unit.image import small_pipelines
 
 ROWS = 8

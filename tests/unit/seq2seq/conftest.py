@@ -15,9 +15,9 @@ from bestiary.garden.card import Family, ModelCard, Source
 from bestiary.garden.tasks import Task
 from bestiary.profile.models import Seq2SeqEngine as EngineOptions
 from deployments.kernels.seq2seq_session import Seq2SeqSession
-from deployments.seq2seq.loop import LoopLimits
 from deployments.seq2seq.opening import service_of
 from deployments.seq2seq.service import Seq2SeqService
+from deployments.turn_loop import LoopLimits
 from tests.unit.kernels.small_seq2seqs import LONGEST, VOCABULARY, lively, opened
 
 Start = Callable[..., Seq2SeqService]

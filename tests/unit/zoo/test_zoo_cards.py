@@ -35,8 +35,8 @@ from deployments.encoder.service import EncoderService
 from deployments.encoder.tokenization import load_tokenizer
 from deployments.kernels.encoder import open_encoder
 from deployments.kernels.seq2seq import open_seq2seq
-from deployments.seq2seq.loop import LoopLimits
 from deployments.seq2seq.opening import service_of
+from deployments.turn_loop import LoopLimits
 from zoo.card_files import ZOO, served_files
 
 BASE = "all-minilm-l6-v2"
