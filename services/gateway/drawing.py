@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
-from bestiary.errors import EngineFailure
 from bestiary.schemas.image import GeneratedImage, ImageChunk
-from bestiary.schemas.routing import RouteDecision
-from bestiary.schemas.text import EngineTimings
 from services.gateway.dispatch import Call
 from services.gateway.exchange import Exchange
 from services.gateway.generation import Endings
+from services.gateway.task_call import TaskCall
 
 
-class Drawing:
+class Drawing(TaskCall[ImageChunk]):
     """Iterate `pieces`, or `complete`; then `aclose`, in a `finally`."""
 
     def __init__(self, exchange: Exchange, call: Call[ImageChunk], endings: Endings) -> None:
-        self._exchange = exchange
-        self._call = call
-        self._endings = endings
+        super().__init__(exchange, call, endings)
         self._images: dict[int, GeneratedImage] = {}
-        self._timings: EngineTimings | None = None  # None: not complete
-
-    @property
-    def decision(self) -> RouteDecision:
-        return self._call.record.decision
 
     @property
     def images(self) -> tuple[GeneratedImage, ...]:
@@ -37,30 +26,7 @@ class Drawing:
             pass
         return self.images
 
-    async def pieces(self) -> AsyncGenerator[tuple[int, ImageChunk], None]:
-        """By picture, until all are done. Raises what the call raises."""
-        try:
-            while self._timings is None:
-                try:
-                    chunk = await self._call.__anext__()
-                except StopAsyncIteration:
-                    raise EngineFailure("a stream ended before its answer was complete") from None
-                self._note(chunk)
-                yield chunk.index, chunk
-        finally:
-            self._exchange.dispatch_ends()
-
-    async def aclose(self) -> None:
-        """Stops what still runs. A call that is complete is let end by itself."""
-        if self._timings is None:
-            await self._call.aclose()
-        else:
-            self._endings.let_end(self._call)
-
-    def _note(self, chunk: ImageChunk) -> None:
-        if chunk.image is not None:
-            self._images[chunk.index] = chunk.image
+    def _note(self, piece: ImageChunk) -> None:
+        if piece.image is not None:
+            self._images[piece.index] = piece.image
             self._exchange.images = len(self._images)
-        if chunk.timings is not None:
-            self._timings = chunk.timings
-            self._exchange.engine_answered(chunk.timings)

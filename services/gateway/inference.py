@@ -6,7 +6,8 @@ Fills the exchange with what the receipt and the metrics need. Knows no dialect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from bestiary.garden.card import Family, ModelCard, SamplingDefaults
 from bestiary.garden.tasks import Task
@@ -21,7 +22,7 @@ from bestiary.schemas.text import (
     TokenCount,
     ToolUse,
 )
-from services.gateway.dispatch import Dispatch, TextCall
+from services.gateway.dispatch import Call, Dispatch, TextCall
 from services.gateway.drawing import Drawing
 from services.gateway.exchange import Exchange
 from services.gateway.generation import Endings, Generation
@@ -29,6 +30,8 @@ from services.gateway.rewriting import Rewriting
 from services.gateway.task_usage import TaskUsage
 from services.router.offers import OfferedModel
 from services.router.replica_methods import Q, R, ReplicaMethod
+
+Piece = TypeVar("Piece")
 
 
 class Inference:
@@ -111,26 +114,14 @@ class Inference:
         self, exchange: Exchange, route: RouteRequest, request: Seq2SeqRequest
     ) -> Rewriting:
         """Returns once the first piece is here; close the rewriting in a `finally`."""
-        exchange.dispatch_begins()
-        try:
-            call = await self._dispatch.stream(route, request)
-        except BaseException:
-            exchange.dispatch_ends()
-            raise
-        exchange.records.append(call.record)
+        call = await _begun(exchange, self._dispatch.stream(route, request))
         return Rewriting(exchange, call, self._endings)
 
     async def draw(
         self, exchange: Exchange, route: RouteRequest, request: PictureRequest
     ) -> Drawing:
         """Returns once the first news is here; close the drawing in a `finally`."""
-        exchange.dispatch_begins()
-        try:
-            call = await self._dispatch.generate_images(route, request)
-        except BaseException:
-            exchange.dispatch_ends()
-            raise
-        exchange.records.append(call.record)
+        call = await _begun(exchange, self._dispatch.generate_images(route, request))
         return Drawing(exchange, call, self._endings)
 
     async def count(
@@ -200,3 +191,15 @@ def characters(messages: Sequence[ChatMessage], tool_use: ToolUse | None = None)
     called = sum(len(call.name) + len(call.arguments) for call in calls)
     tools = () if tool_use is None else tool_use.tools
     return said + called + sum(len(tool.model_dump_json(exclude_none=True)) for tool in tools)
+
+
+async def _begun(exchange: Exchange, starting: Awaitable[Call[Piece]]) -> Call[Piece]:
+    """A call that comes in pieces, once its first one is here."""
+    exchange.dispatch_begins()
+    try:
+        call = await starting
+    except BaseException:
+        exchange.dispatch_ends()
+        raise
+    exchange.records.append(call.record)
+    return call

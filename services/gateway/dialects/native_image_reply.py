@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import orjson
 
 from bestiary.garden.tasks import Task
 from bestiary.schemas.image import (
@@ -27,14 +26,11 @@ from bestiary.schemas.image import (
 from bestiary.schemas.text import EngineTimings
 from services.gateway.dialects import native_image_wire as wire
 from services.gateway.dialects.image_showing import Show, inline
+from services.gateway.dialects.task_events import TaskEvents
 from services.gateway.drawing import Drawing
-from services.gateway.error_mapping import OpenAIErrors, PublicError
-from services.gateway.receipts import with_field
 
 Json = dict[str, object]
 SURE = 0.5  # from here on a picture is said to be real
-_DONE = b"data: [DONE]\n\n"
-_ERRORS = OpenAIErrors()
 
 
 class Timed(Protocol):
@@ -201,45 +197,21 @@ def trajectory_json(result: TrajectoryResult, _: wire.Trajectory, show: Show) ->
     return {**entries, "image": generated_json(result.image, show)}
 
 
-class DrawingEvents:
-    """A `FrameWriter` of server-sent events (https://html.spec.whatwg.org/#server-sent-events)."""
-
-    media_type = "text/event-stream"
-
+class DrawingEvents(TaskEvents[ImageChunk]):
     def __init__(
         self, request_id: str, task: Task, drawing: Drawing, *, include_receipt: bool
     ) -> None:
+        model = drawing.decision.model
+        super().__init__(request_id, task, model, include_receipt=include_receipt)
         self._drawing = drawing
-        self._include_receipt = include_receipt
-        self._head = {
-            "id": request_id,
-            "object": f"{task.value}.chunk",
-            "model": drawing.decision.model,
-        }
 
-    def begin(self) -> bytes:
-        return b""
+    def _said(self, index: int, piece: ImageChunk) -> Json:
+        said: Json = {"index": index, "step": piece.step, "steps": piece.steps}
+        if piece.preview is not None:
+            said["preview"] = picture_json(piece.preview, inline)
+        if piece.image is not None:
+            said["image"] = generated_json(piece.image, inline)
+        return said
 
-    def write(self, index: int, chunk: ImageChunk, /) -> bytes:
-        said: Json = {"index": index, "step": chunk.step, "steps": chunk.steps}
-        if chunk.preview is not None:
-            said["preview"] = picture_json(chunk.preview, inline)
-        if chunk.image is not None:
-            said["image"] = generated_json(chunk.image, inline)
-        return _event(self._document(said))
-
-    def end(self, receipt: bytes) -> bytes:
-        last = self._document({"usage": drawing_usage(self._drawing.images)})
-        if self._include_receipt:
-            last = with_field(last, receipt)
-        return b"".join((_event(last), b": bestiary-receipt ", receipt, b"\n\n", _DONE))
-
-    def fail(self, error: PublicError) -> bytes:
-        return _event(_ERRORS.body(error))
-
-    def _document(self, more: Mapping[str, object]) -> bytes:
-        return orjson.dumps({**self._head, **more}, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _event(document: bytes) -> bytes:
-    return b"".join((b"data: ", document, b"\n\n"))
+    def _usage(self) -> Json:
+        return drawing_usage(self._drawing.images)

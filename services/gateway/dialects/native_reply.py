@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import orjson
 
 from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import (
@@ -24,15 +23,12 @@ from bestiary.schemas.encoder import (
 )
 from bestiary.schemas.seq2seq import CrossAttention, Seq2SeqChunk, Seq2SeqOutput, Seq2SeqResult
 from services.gateway.dialects import native_wire as wire
-from services.gateway.error_mapping import OpenAIErrors, PublicError
-from services.gateway.receipts import with_field
+from services.gateway.dialects.task_events import TaskEvents
 from services.gateway.rewriting import Rewriting
 from services.gateway.task_usage import TaskUsage
 
 Json = dict[str, object]
 SURE = 0.5  # from here on the second text is said to follow the first
-_DONE = b"data: [DONE]\n\n"
-_ERRORS = OpenAIErrors()
 
 
 def document(request_id: str, model: str, answer: Json, usage: TaskUsage) -> Json:
@@ -196,43 +192,19 @@ def _looked_json(attention: CrossAttention) -> Json:
     }
 
 
-class RewriteEvents:
-    """A `FrameWriter` of server-sent events (https://html.spec.whatwg.org/#server-sent-events)."""
-
-    media_type = "text/event-stream"
-
+class RewriteEvents(TaskEvents[Seq2SeqChunk]):
     def __init__(
         self, request_id: str, task: Task, rewriting: Rewriting, *, include_receipt: bool
     ) -> None:
+        model = rewriting.decision.model
+        super().__init__(request_id, task, model, include_receipt=include_receipt)
         self._rewriting = rewriting
-        self._include_receipt = include_receipt
-        self._head = {
-            "id": request_id,
-            "object": f"{task.value}.chunk",
-            "model": rewriting.decision.model,
-        }
 
-    def begin(self) -> bytes:
-        return b""
-
-    def write(self, index: int, chunk: Seq2SeqChunk, /) -> bytes:
+    def _said(self, index: int, piece: Seq2SeqChunk) -> Json:
         ending: Json = {"finish_reason": None}
-        if chunk.output is not None:
-            ending = _ending_json(chunk.output)
-        return _event(self._document({"index": index, "text": chunk.text, **ending}))
+        if piece.output is not None:
+            ending = _ending_json(piece.output)
+        return {"index": index, "text": piece.text, **ending}
 
-    def end(self, receipt: bytes) -> bytes:
-        last = self._document({"usage": self._rewriting.usage.as_json()})
-        if self._include_receipt:
-            last = with_field(last, receipt)
-        return b"".join((_event(last), b": bestiary-receipt ", receipt, b"\n\n", _DONE))
-
-    def fail(self, error: PublicError) -> bytes:
-        return _event(_ERRORS.body(error))
-
-    def _document(self, more: Mapping[str, object]) -> bytes:
-        return orjson.dumps({**self._head, **more}, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _event(document: bytes) -> bytes:
-    return b"".join((b"data: ", document, b"\n\n"))
+    def _usage(self) -> Mapping[str, object]:
+        return self._rewriting.usage.as_json()
