@@ -48,6 +48,10 @@ def calibrate(model: InstalledModel, cache: BuildCache) -> Calibration:
     return _read(cache.get_or_build(_key(model), lambda target: _measure(model, target)))
 
 
+def is_calibrated(model: InstalledModel, cache: BuildCache) -> bool:
+    return cache.find(_key(model)) is not None
+
+
 def kept_calibration(model: InstalledModel, cache: BuildCache) -> Calibration | None:
     """None where nobody has measured it."""
     folder = cache.find(_key(model))

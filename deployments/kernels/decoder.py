@@ -18,8 +18,8 @@ from deployments.kernels.adapter_memory import AdapterLimits
 from deployments.kernels.build_cache import BuildKey, kernel_cache
 from deployments.kernels.calibration import (
     IDENTITY,
-    Calibration,
     calibrate,
+    is_calibrated,
     kept_calibration,
 )
 from deployments.kernels.decoder_load import Room, cannot_run, load_decoder
@@ -126,7 +126,7 @@ class _Plan:
     key: BuildKey
     positions: int
     adapters: bool
-    calibration: Calibration | None
+    calibrated: bool
     kv_bytes: bool
 
 
@@ -142,25 +142,25 @@ def _plan(
     """The same for whoever prepares and whoever opens: what is kept by then decides."""
     positions = _positions(model, engine)
     adapters = adapters and precision != PROMPTS_ONLY  # such a build never takes any
-    kept = kept_calibration(model, kernel_cache(home))
+    kept = is_calibrated(model, kernel_cache(home))
     kv_bytes = keeps_kv_in_bytes(engine.kv_precision, engine.precision, choice)
-    if kv_bytes and kept is None:
+    if kv_bytes and not kept:
         if engine.kv_precision != AUTO:
             raise KernelError(
                 f"{model.card.id} was not calibrated, which keys and values in int8 need; "
                 "kv_precision: float works without"
             )
         kv_bytes = False
-    calibration = kept if kv_bytes or precision in CALIBRATED else None
+    calibrated = kept and (kv_bytes or precision in CALIBRATED)
     options = [("positions", str(positions))]
     if adapters:
         options.append(("adapters", "by row"))
-    if calibration is not None:
+    if calibrated:
         options.append(("calibration", IDENTITY))
     if kv_bytes:
         options.append(("kv", "int8"))
     key = BuildKey("decoder", BUILD_VERSION, model.revision, precision, tuple(options))
-    return _Plan(key, positions, adapters, calibration, kv_bytes)
+    return _Plan(key, positions, adapters, calibrated, kv_bytes)
 
 
 def _build_once(model: InstalledModel, plan: _Plan, home: Path, progress: Progress) -> Path:
@@ -171,7 +171,8 @@ def _build_once(model: InstalledModel, plan: _Plan, home: Path, progress: Progre
         # Imported only to build: onnx costs a replica's start half a second.
         from deployments.kernels.decoder_build import Writing, build_decoder, build_prompt_graph
 
-        writing = Writing(plan.positions, plan.adapters, plan.calibration, plan.kv_bytes)
+        calibration = kept_calibration(model, kernel_cache(home)) if plan.calibrated else None
+        writing = Writing(plan.positions, plan.adapters, calibration, plan.kv_bytes)
         build = build_prompt_graph if precision == PROMPTS_ONLY else build_decoder
         with progress.step(f"Building {model.card.id} in {precision}"):
             build(model.path, folder, precision, writing)
@@ -191,7 +192,7 @@ def _calibrate_once(
     if not uses and not keeps_kv_in_bytes(engine.kv_precision, engine.precision, choice):
         return
     cache = kernel_cache(home)
-    if kept_calibration(model, cache) is not None:
+    if is_calibrated(model, cache):
         return
     try:
         with progress.step(f"Calibrating {model.card.id}"):
