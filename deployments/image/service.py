@@ -6,6 +6,7 @@ ImageUnreadable, ImageTooLarge, Overloaded, DeadlineExceeded and EngineFailure.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 
 from bestiary.errors import UnsupportedParameter
@@ -52,24 +53,27 @@ TASK_OF_REQUEST: dict[type[GenerationRequest], Task] = {
 }
 
 
-class ImageService:
+class ImageService(ABC):
     """`start` on the running loop, once; `stop` at the end."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
 
+    @abstractmethod
     def start(self) -> None:
         """Starting twice is starting once."""
 
+    @abstractmethod
     async def stop(self) -> None:
         """Fails what is under way."""
 
-    def load(self) -> ReplicaLoad:
-        raise NotImplementedError
+    @abstractmethod
+    def load(self) -> ReplicaLoad: ...
 
-    def counts(self) -> ImageCounts:
-        raise NotImplementedError
+    @abstractmethod
+    def counts(self) -> ImageCounts: ...
 
+    @abstractmethod
     def check(self) -> None:
         """Raises EngineFailure where no request would ever be answered again."""
 

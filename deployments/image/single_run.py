@@ -6,6 +6,7 @@ counts. What a request means is the room's own.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bestiary.errors import EngineFailure, InvalidRequest
+from bestiary.errors import EngineFailure, InvalidRequest, UnsupportedParameter
 from bestiary.garden import InstalledModel
 from bestiary.garden.tasks import Task
 from bestiary.schemas.image import (
@@ -95,14 +96,14 @@ class SingleRunService(ImageService):
         if not self._batcher.is_alive:
             raise EngineFailure("the batcher has stopped")
 
+    @abstractmethod
     async def planned(self, call: Call, request: PictureRequest) -> Plan:
         """Raises InvalidRequest and its kin for what the model cannot do."""
-        raise NotImplementedError
 
     async def scores(self, call: Call, rows: Sequence[Row], made: Sequence[Pixels]) -> list[float]:
         """Of pictures made from `rows`; the higher the better. Asked for where there are several
-        candidates."""
-        raise NotImplementedError
+        candidates; without a scorer the request is refused."""
+        raise UnsupportedParameter(f"{self.card.id} has no scorer to choose by", "best_of")
 
     async def generate_images(self, request: PictureRequest) -> AsyncGenerator[ImageChunk, None]:
         task = TASK_OF_REQUEST[type(request)]
