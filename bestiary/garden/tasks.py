@@ -54,6 +54,13 @@ _VAE_TASKS = (
     Task.INTERPOLATE,
 )
 _GENERATOR_TASKS = (Task.GENERATE, Task.DECODE_IMAGE, Task.INTERPOLATE)
+_UNCONDITIONAL = (
+    Task.GENERATE,
+    Task.IMAGE_TO_IMAGE,
+    Task.INPAINT,
+    Task.VARIATION,
+    *_DENOISING,
+)
 _OF_A_PROMPT = (
     Task.TEXT_TO_IMAGE,
     Task.IMAGE_TO_IMAGE,
@@ -85,13 +92,8 @@ TASKS_OF_ARCHITECTURE: Mapping[str, tuple[Task, ...]] = {
         Task.LIKELIHOOD,
         Task.ENCODE_IMAGE,
     ),
-    "DDPMPipeline": (
-        Task.GENERATE,
-        Task.IMAGE_TO_IMAGE,
-        Task.INPAINT,
-        Task.VARIATION,
-        *_DENOISING,
-    ),
+    "DDPMPipeline": _UNCONDITIONAL,
+    "UnconditionalLatentPipeline": _UNCONDITIONAL,  # our own: DDPM's in the latents of a VAE
     "StableDiffusionPipeline": (*_OF_A_PROMPT, Task.ENCODE_IMAGE, Task.DECODE_IMAGE),
     "TextToImagePipeline": _OF_A_PROMPT,  # our own, see zoo/README: token states of any encoder
     "LDMSuperResolutionPipeline": (Task.SUPER_RESOLUTION,),

@@ -9,10 +9,13 @@ ONNX Runtime's own, so that any execution provider can fuse them as it knows bes
 
 A cache is one layer's keys or its values, in the order of layers, keys first. What lies
 in the padding does not matter, as long as it is a number. With `KvSteps` they are int8, and a
-token sees itself as those after it will: rounded.
+token sees itself as those after it will: rounded. Causality leaves half of the square of new
+tokens and keys unseen, so tokens are read in parts, each against the keys up to its end.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto
@@ -23,7 +26,18 @@ from deployments.kernels.graph_writer import GraphWriter
 from deployments.kernels.kv_bytes import LARGEST, KvSteps
 
 INT64 = int(TensorProto.INT64)
+PARTS = 2  # of the new tokens: each is read against no more keys than it may see
+BLOCK = 32  # tokens: parts are whole blocks, as bits depend on where sums over keys are cut
 UNSEEN = -1e30  # of scores: nothing is left of it after the softmax, in bfloat16 too
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Names of integers [1]."""
+
+    first: str  # new token
+    end: str  # new token after the last one
+    seen: str  # keys that the part may see: what was held, and what is new up to its end
 
 
 class PromptAttention:
@@ -46,7 +60,9 @@ class PromptAttention:
         self._lengths = graph.input(names.PAST_LENGTHS, TensorProto.INT64, ["batch"])
         self._new: list[str] = []
         self._turned: dict[Rotary, Rotary] = {}  # tables -> their rows for the new tokens
-        self._masks: dict[tuple[int, int], str] = {}  # by window and heads of a group
+        self._masks: dict[tuple[int, int, int], str] = {}  # by window, group, part
+        self._whole_masks: dict[int, str] = {}  # by window
+        self._parts: dict[int, _Part] = {}
         self._shape: AttentionShape | None = None
         self._batch = graph.node("Shape", [ids], "prompt/batch", start=0, end=1)
         self._tokens = graph.node("Shape", [ids], "prompt/tokens", start=1, end=2)
@@ -83,20 +99,53 @@ class PromptAttention:
         key_steps, value_steps = self._steps_of(layer, shape)
         factor = graph.constant(f"{name}.scale", np.float32(scale) * key_steps)
         scaled = graph.node("Mul", [queries, factor], f"{name}/scaled")
-        # Heads that share keys and values are read as so many more tokens of one head.
-        grouped = self._reshaped(scaled, [0, shape.kv_heads, -1, shape.head_dim], f"{name}/groups")
         across = graph.node("Transpose", [every_key], f"{name}/across", perm=[0, 1, 3, 2])
-        scores = graph.node("MatMul", [grouped, across], f"{name}/scores")
-        seen = graph.node("Add", [scores, self._mask(shape)], f"{name}/seen")
-        shares = graph.node("Softmax", [seen], f"{name}/shares", axis=-1)
-        mixed = graph.node("MatMul", [shares, every_value], f"{name}/mixed")
-        attended = self._reshaped(mixed, [0, shape.heads, -1, shape.head_dim], f"{name}/attended")
+        parts = [
+            self._part(part, scaled, across, every_value, shape, f"{name}/{part}")
+            for part in range(PARTS)
+        ]
+        attended = graph.node("Concat", parts, f"{name}/attended", axis=2)
         if self._kv_steps is not None:
             values_of = graph.constant(f"{name}.value_steps", value_steps)
             attended = graph.node("Mul", [attended, values_of], f"{name}/restored")
         rows = graph.node("Transpose", [attended], f"{name}/rows", perm=[0, 2, 1, 3])
         flat = self._integers("prompt.flat", [0, 0, -1])
         return graph.node("Reshape", [rows, flat], name)
+
+    def _part(
+        self, part: int, queries: str, keys: str, values: str, shape: AttentionShape, name: str
+    ) -> str:
+        """[B, heads, tokens of the part, head_dim]. `keys` are [B, kv_heads, head_dim, P + S]."""
+        graph, one = self._graph, self._bounds(part)
+        start = self._integers("prompt.first", [0])
+        second, third = (self._integers(f"prompt.axis.{axis}", [axis]) for axis in (2, 3))
+        own = graph.node("Slice", [queries, one.first, one.end, second], f"{name}/own")
+        near = graph.node("Slice", [keys, start, one.seen, third], f"{name}/keys")
+        near_values = graph.node("Slice", [values, start, one.seen, second], f"{name}/values")
+        # Heads that share keys and values are read as so many more tokens of one head.
+        grouped = self._reshaped(own, [0, shape.kv_heads, -1, shape.head_dim], f"{name}/groups")
+        scores = graph.node("MatMul", [grouped, near], f"{name}/scores")
+        allowed = graph.node("Add", [scores, self._mask(shape, part)], f"{name}/seen")
+        shares = graph.node("Softmax", [allowed], f"{name}/shares", axis=-1)
+        mixed = graph.node("MatMul", [shares, near_values], f"{name}/mixed")
+        return self._reshaped(mixed, [0, shape.heads, -1, shape.head_dim], f"{name}/attended")
+
+    def _bounds(self, part: int) -> _Part:
+        if part not in self._parts:
+            graph, name = self._graph, f"prompt/part.{part}"
+            several = self._integers("prompt.blocks", [BLOCK * PARTS])
+            short = self._integers("prompt.blocks.short", [BLOCK * PARTS - 1])
+            upwards = graph.node("Add", [self._tokens, short], f"{name}/upwards")
+            blocks = graph.node("Div", [upwards, several], f"{name}/blocks")
+            first, end = (
+                graph.node(
+                    "Mul", [blocks, self._integers(f"prompt.block.{n}", [n * BLOCK])], f"{name}/{n}"
+                )
+                for n in (part, part + 1)
+            )
+            seen = graph.node("Add", [end, self._held], f"{name}/seen")
+            self._parts[part] = _Part(first, end, seen)
+        return self._parts[part]
 
     def places(self, name: str) -> str:
         """See `Form`."""
@@ -127,13 +176,15 @@ class PromptAttention:
         return self._graph.node("Transpose", [parted], f"{name}/heads", perm=[0, 2, 1, 3])
 
     def _turn(self, x: str, rotary: Rotary, head_dim: int, name: str) -> str:
-        """Each half of a head by the angles of its place (arXiv:2104.09864)."""
+        """Each half of a head by the angles of its place (arXiv:2104.09864), written as OpenVINO
+        knows it: it makes one operator of it."""
         graph = self._graph
         cosines, sines = self._turned.get(rotary) or self._of_places(rotary)
         first, second = f"{name}/first", f"{name}/second"
         halves = self._integers(f"prompt.halves.{head_dim}", [head_dim // 2] * 2)
-        graph.node("Split", [x, halves], f"{name}/halves", outputs=[first, second], axis=-1)
-        minus = graph.node("Neg", [second], f"{name}/minus")
+        graph.node("Split", [x, halves], f"{name}/halves", outputs=[first, second], axis=3)
+        minus_one = graph.constant("prompt.minus_one", np.array(-1, np.float32))
+        minus = graph.node("Mul", [second, minus_one], f"{name}/minus")
         across = graph.node("Concat", [minus, first], f"{name}/swapped", axis=-1)
         kept = graph.node("Mul", [x, cosines], f"{name}/kept")
         moved = graph.node("Mul", [across, sines], f"{name}/moved")
@@ -161,6 +212,7 @@ class PromptAttention:
         self._graph.input(past, self._cache_type, sizes)
         if self._shape is None:  # the first of all: the others are as long
             length = self._graph.node("Shape", [past], "prompt/past", start=2, end=3)
+            self._held = length
             self._before = self._range(length, "prompt/before")  # [P]
             self._shape = shape
         if self._kv_steps is None:
@@ -196,21 +248,29 @@ class PromptAttention:
         target = self._integers("prompt.sizes." + ".".join(map(str, sizes)), sizes)
         return self._graph.node("Reshape", [x, target], name)
 
-    def _mask(self, shape: AttentionShape) -> str:
-        """[B, 1, group * S, P + S]: 0 where a new token sees, `UNSEEN` where it does not."""
-        key = shape.window, shape.heads // shape.kv_heads
+    def _mask(self, shape: AttentionShape, part: int) -> str:
+        """[B, 1, group * tokens of the part, keys that it may see]: 0 where a new token sees,
+        `UNSEEN` where it does not."""
+        key = shape.window, shape.heads // shape.kv_heads, part
         if key not in self._masks:
-            self._masks[key] = self._mask_of_groups(*key)
+            self._masks[key] = self._mask_of_part(*key)
         return self._masks[key]
 
-    def _mask_of_groups(self, window: int, group: int) -> str:
-        name = f"prompt/mask.{window}"
-        once = self._written_mask(window, name)
+    def _mask_of_part(self, window: int, group: int, part: int) -> str:
+        graph, one, name = self._graph, self._bounds(part), f"prompt/mask.{window}.{part}"
+        if window not in self._whole_masks:
+            self._whole_masks[window] = self._written_mask(window, f"prompt/mask.{window}")
+        axes, start = self._integers("prompt.axes.2.3", [2, 3]), self._integers("prompt.first", [0])
+        starts = graph.node("Concat", [one.first, start], f"{name}.{group}/starts", axis=0)
+        ends = graph.node("Concat", [one.end, one.seen], f"{name}.{group}/ends", axis=0)
+        cut = [self._whole_masks[window], starts, ends, axes]
+        once = graph.node("Slice", cut, f"{name}.{group}/once")
         if group == 1:
             return once
-        return self._graph.node("Concat", [once] * group, f"{name}.{group}", axis=2)
+        return graph.node("Concat", [once] * group, f"{name}.{group}", axis=2)
 
     def _written_mask(self, window: int, name: str) -> str:
+        """For all new tokens and all keys: [B, 1, S, P + S]."""
         graph = self._graph
         step = self._unsqueezed(self._steps, [1], f"{name}/step")  # [S, 1]
         own = graph.node("LessOrEqual", [self._steps, step], f"{name}/own")  # [S, S]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -119,6 +120,17 @@ def to_bytes(values: Tensor) -> Tensor:
 def halved(pixels: Tensor) -> Tensor:
     """Float [N, C, H, W] at half the side, the mean of every 2x2."""
     return torch.nn.functional.avg_pool2d(pixels, 2)
+
+
+def small(pixels: Tensor) -> Tensor:
+    """uint8 [N, 3, 64, 64] -> [N, 3, 32, 32] in [-1, 1]."""
+    return halved(scaled(pixels))
+
+
+def even_weights(found: EmojiSet) -> Tensor:
+    """So that an emoji is drawn as often with six skin tones as with none: float [N]."""
+    variants = Counter((one.art, one.base) for one in found.pictures)
+    return torch.tensor([1.0 / variants[one.art, one.base] for one in found.pictures])
 
 
 def said_of(pictures: Iterable[Picture]) -> str:

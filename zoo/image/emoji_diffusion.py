@@ -1,20 +1,19 @@
-"""Emoji out of nothing but noise, 32x32 pixels: all kinds, or faces alone."""
+"""Emoji out of nothing but noise, in `emoji-vae`'s latents: all kinds, or faces alone."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from zoo.data.emoji import EmojiSet, halved, scaled
+from zoo.data.emoji import EmojiSet, even_weights
+from zoo.image.emoji_latents import SHAPE, latents_of_pixels, pictures_of_latents
 from zoo.image.noising import Noising, scheduler_config
 from zoo.image.sampling import denoised, noise_of
 
 BATCH = 32
-PIXELS = 32  # a side
 QUICK_PICTURES = 128
 UNMIRRORED = ("Flags", "Symbols")  # categories whose pictures say something
 FACES = ("cat-face", "monkey-face", "person")  # subcategories, beside those that begin with face-
@@ -32,20 +31,23 @@ class DiffusionTrainee:
         self.model = untrained(seed) if model is None else model
         self.training, self.held_out = training, held_out
         self._seed = seed
-        self._noising = Noising(pixels=True)
+        self._noising = Noising(pixels=False)
         self._weights = even_weights(training)
         mirrored = [one.category not in UNMIRRORED for one in training.pictures]
         self._mirrored = torch.tensor(mirrored)
         every = max(1, len(held_out) // QUICK_PICTURES)
-        self._measured = small(held_out.pixels[::every])
+        self._measured = latents_of_pixels(held_out.pixels[::every])
+        self._latents = latents_of_pixels(training.pixels)
+        self._mirrored_latents = latents_of_pixels(training.pixels.flip(-1))
 
     def loss(self, step: int) -> Tensor:
         draw = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         places = torch.multinomial(self._weights, BATCH, replacement=True, generator=draw)
-        pictures = small(self.training.pixels[places])
         mirrored = self._mirrored[places] & (torch.rand(BATCH, generator=draw) < 0.5)
-        pictures = torch.where(mirrored[:, None, None, None], pictures.flip(-1), pictures)
-        return self._noising.loss(pictures, self.guess, draw)
+        latents = torch.where(
+            mirrored[:, None, None, None], self._mirrored_latents[places], self._latents[places]
+        )
+        return self._noising.loss(latents, self.guess, draw)
 
     def measure(self) -> Mapping[str, float]:
         """The same noise at the same times in every call."""
@@ -57,25 +59,25 @@ class DiffusionTrainee:
         return velocity
 
     def samples(self, count: int, seed: int, steps: int) -> Tensor:
-        """[count, 3, 32, 32] in [-1, 1]."""
-        noise = noise_of(count, (3, PIXELS, PIXELS), seed)
-        config = scheduler_config(pixels=True)
+        """[count, 3, 64, 64] in [-1, 1]."""
+        noise = noise_of(count, SHAPE, seed)
+        config = scheduler_config(pixels=False)
         parts = [denoised(self.guess, part, config, steps) for part in noise.split(BATCH)]
-        return torch.cat(parts).clamp(-1, 1)
+        return pictures_of_latents(torch.cat(parts))
 
 
 def untrained(seed: int) -> UNet2DModel:
     torch.manual_seed(seed)
     return UNet2DModel(
-        sample_size=PIXELS,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 64, 96),
+        sample_size=SHAPE[-1],
+        in_channels=SHAPE[0],
+        out_channels=SHAPE[0],
+        block_out_channels=(64, 128),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
-        attention_head_dim=24,
+        attention_head_dim=32,
     )
 
 
@@ -86,14 +88,3 @@ def faces(found: EmojiSet) -> EmojiSet:
         for at, one in enumerate(found.pictures)
         if one.subcategory.startswith("face-") or one.subcategory in FACES
     )
-
-
-def small(pixels: Tensor) -> Tensor:
-    """uint8 [N, 3, 64, 64] -> [N, 3, 32, 32] in [-1, 1]."""
-    return halved(scaled(pixels))
-
-
-def even_weights(found: EmojiSet) -> Tensor:
-    """So that an emoji is drawn as often with six skin tones as with none: float [N]."""
-    variants = Counter((one.art, one.base) for one in found.pictures)
-    return torch.tensor([1.0 / variants[one.art, one.base] for one in found.pictures])

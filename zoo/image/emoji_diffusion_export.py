@@ -8,11 +8,12 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of
+from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.half_precision import round_to_half
-from zoo.image.emoji_diffusion import DiffusionTrainee, faces, small
+from zoo.image.emoji_diffusion import DiffusionTrainee, faces
 from zoo.image.emoji_embedder import embedded
-from zoo.image.judging import SAID, distance, embedder, floor
+from zoo.image.emoji_latents import VAE, vae
+from zoo.image.judging import SAID, distance, embedder, floor, shrunk
 from zoo.image.noising import scheduler_config
 from zoo.image.saving import (
     LICENSE,
@@ -26,8 +27,8 @@ from zoo.model_page import Page, Shown, Table, write_page
 from zoo.recipe import ZOO
 from zoo.training import State
 
-SEED, STEPS = 13, 1800
-FACES_SEED, FACES_STEPS = 47, 400
+SEED, STEPS = 13, 7000
+FACES_SEED, FACES_STEPS = 47, 1500
 SAMPLED = 192  # pictures of a Frechet distance
 STEP_COUNTS = (25, 10)  # DDIM
 WHOLE = "emoji-diffusion"
@@ -37,11 +38,10 @@ class EmojiDiffusion(DiffusionTrainee):
     name = WHOLE
     title = "Emoji out of noise"
     summary = (
-        "Unconditional diffusion of 32x32 emoji of all kinds, in pixels, with velocity prediction."
-        " Any sampler of diffusers fits; with a mask it fills holes, and from a noised picture it"
-        " makes variations. Small, and trained for minutes: shapes and colours are those of emoji,"
-        " many samples are of no emoji that there is. `emoji-faces`, which goes on from it, draws"
-        " faces that one recognises."
+        f"Unconditional diffusion of 64x64 emoji of all kinds, in the latents of `{VAE}`, with"
+        " velocity prediction. Any sampler of diffusers fits; with a mask it fills holes, and from"
+        " a noised picture it makes variations. Small: shapes and colours are those of emoji, many"
+        " samples are of no emoji that there is."
     )
     other_sources: tuple[str, ...] = ()
     planned, seed = STEPS, SEED
@@ -49,11 +49,13 @@ class EmojiDiffusion(DiffusionTrainee):
     def export(self, folder: Path, state: State) -> None:
         round_to_half(self.model)
         save_component(self.model, folder / "unet")
-        save_scheduler(scheduler_config(pixels=True), folder / "scheduler")
-        write_index(folder, "DDPMPipeline", {"unet": "UNet2DModel", "scheduler": "DDIMScheduler"})
+        save_component(vae(), folder / "vae")
+        save_scheduler(scheduler_config(pixels=False), folder / "scheduler")
+        components = {"unet": "UNet2DModel", "vae": "AutoencoderKL", "scheduler": "DDIMScheduler"}
+        write_index(folder, "UnconditionalLatentPipeline", components)
         made = {steps: self.samples(SAMPLED, 1, steps) for steps in STEP_COUNTS}
         best = made[STEP_COUNTS[0]]
-        write_grid(best[:60], 12, folder / "samples.png", enlarged=2)
+        write_grid(best[:60], 12, folder / "samples.png")
         self._draw_nearest(best[:12], folder / "nearest.png")
         page = Page(
             model=self.name,
@@ -71,7 +73,7 @@ class EmojiDiffusion(DiffusionTrainee):
             parameters=parameters_of(self.model),
             planned_steps=self.planned,
             seed=self.seed,
-            headline={"frechet_distance": distance(best, small(self.held_out.pixels))},
+            headline={"frechet_distance": distance(best, scaled(self.held_out.pixels))},
             shown=(
                 Shown("samples.png", f"Samples, {STEP_COUNTS[0]} DDIM steps, not picked"),
                 Shown("nearest.png", "Samples, and below each the training picture nearest to it"),
@@ -80,7 +82,7 @@ class EmojiDiffusion(DiffusionTrainee):
         write_page(page, state, folder)
 
     def _distances(self, made: dict[int, Tensor]) -> Table:
-        references = small(self.held_out.pixels)
+        references = scaled(self.held_out.pixels)
         rows = [
             (f"{steps} DDIM steps", distance(pictures, references), self._loss_if(steps))
             for steps, pictures in made.items()
@@ -101,16 +103,17 @@ class EmojiDiffusion(DiffusionTrainee):
 
     def _draw_nearest(self, made: Tensor, path: Path) -> None:
         """So that one sees what is new and what was learned by heart."""
-        pictures = small(self.training.pixels)
-        nearest = (embedded(embedder(), made) @ embedded(embedder(), pictures).T).argmax(1)
-        write_grid(torch.cat((made, pictures[nearest])), len(made), path, enlarged=2)
+        pictures = scaled(self.training.pixels)
+        known = embedded(embedder(), shrunk(pictures))
+        nearest = (embedded(embedder(), shrunk(made)) @ known.T).argmax(1)
+        write_grid(torch.cat((made, pictures[nearest])), len(made), path)
 
 
 class EmojiFaces(EmojiDiffusion):
     name = "emoji-faces"
     title = "Emoji faces out of noise"
     summary = (
-        "Face synthesis: unconditional diffusion of 32x32 faces of smileys, people, cats and"
+        "Face synthesis: unconditional diffusion of 64x64 faces of smileys, people, cats and"
         " monkeys, gone on from `emoji-diffusion`. The faces are drawn ones, as no package here"
         " ships enough photographs of faces under clear terms: scikit-image's `lfw_subset` has 100"
         " of 25x25 pixels, of people who were not asked."

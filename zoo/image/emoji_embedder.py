@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from zoo.architectures.image_embedder import ImageEmbedder, ImageEmbedderConfig
 from zoo.data.captions import captions_of, title_of
-from zoo.data.emoji import EmojiSet
-from zoo.image.emoji_diffusion import even_weights, small
+from zoo.data.emoji import EmojiSet, even_weights, small
 from zoo.image.emoji_vae import varied
 from zoo.image.prompt_states import PromptEncoder
 

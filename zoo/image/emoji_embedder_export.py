@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 
 from zoo.data.captions import title_of
-from zoo.data.emoji import PACKAGES, emoji, said_of, scaled
+from zoo.data.emoji import PACKAGES, emoji, said_of, scaled, small
 from zoo.data.packages import MINILM
 from zoo.half_precision import round_to_half
-from zoo.image.emoji_diffusion import small
 from zoo.image.emoji_embedder import AMONG, EmbedderTrainee, embedded
 from zoo.image.prompt_states import PromptEncoder
 from zoo.image.saving import LICENSE, parameters_of, write_grid

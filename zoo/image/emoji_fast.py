@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.data.captions import captions_of
-from zoo.data.emoji import EmojiSet
-from zoo.image.emoji_diffusion import even_weights
-from zoo.image.emoji_text_to_image import AT_ONCE, SHAPE, guided
+from zoo.data.emoji import EmojiSet, even_weights
+from zoo.image.emoji_latents import SHAPE
+from zoo.image.emoji_text_to_image import AT_ONCE, guided
 from zoo.image.noising import Guess, scheduler_config
 from zoo.image.prompt_states import PromptEncoder
 from zoo.image.sampling import noise_of
@@ -34,7 +34,7 @@ QUICK_WAYS = 64
 
 @dataclass(frozen=True)
 class Ways:
-    """What the teacher did: float16 states [N, STUDENT_STEPS + 1, 3, 32, 32], noise first, and the
+    """What the teacher did: float16 states [N, STUDENT_STEPS + 1, 4, 16, 16], noise first, and the
     prompts' texts."""
 
     prompts: tuple[str, ...]
@@ -112,7 +112,7 @@ class Signals:
 
 def student_times() -> tuple[Tensor, Signals]:
     """DDIM's own times for so few steps, int64, and the signal at each and at the end."""
-    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=True))
+    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=False))
     scheduler.set_timesteps(STUDENT_STEPS)
     times = scheduler.timesteps.long()
     last = scheduler.final_alpha_cumprod.reshape(1)
@@ -149,7 +149,7 @@ def ways_of(
 @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed
 def _way(guess: Guess, noise: Tensor) -> Tensor:
     """[B, STUDENT_STEPS + 1, ...]: the states at the student's times, and the picture."""
-    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=True))
+    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=False))
     scheduler.set_timesteps(STUDENT_STEPS * PART)
     state = noise
     found = [state]

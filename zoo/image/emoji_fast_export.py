@@ -8,10 +8,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from zoo.data.captions import title_of
-from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of
+from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.data.packages import MINILM, cache_folder
 from zoo.half_precision import round_to_half
-from zoo.image.emoji_diffusion import small
 from zoo.image.emoji_embedder import AMONG
 from zoo.image.emoji_fast import (
     PART,
@@ -52,7 +51,7 @@ class EmojiFast(FastTrainee):
             "teacher": pictures_of(self.teacher, self.encoder, PROMPTS, 7, STEPS, GUIDANCE),
         }
         for name, made in ways.items():
-            write_grid(made, 12, folder / f"{name}.png", enlarged=2, captions=PROMPTS)
+            write_grid(made, 12, folder / f"{name}.png", captions=PROMPTS)
         table = self._compared()
         page = Page(
             model="emoji-text-to-image-fast",
@@ -103,7 +102,7 @@ class EmojiFast(FastTrainee):
                 made = pictures_of(model, self.encoder, titles, 1, steps, guidance)
                 evaluations = steps * (1 if guidance == 1.0 else 2)
                 right = retrieval(made, titles, self.encoder)
-                rows.append((side, name, evaluations, right, distance(made, small(found.pixels))))
+                rows.append((side, name, evaluations, right, distance(made, scaled(found.pixels))))
         return Table(
             "Side by side.",
             ("prompts", "by", "UNet evaluations", "retrieval", "Frechet distance"),

@@ -1,8 +1,8 @@
-"""Emoji from words, 32x32 pixels: a UNet that reads MiniLM's token states by cross-attention.
+"""Emoji from words, 64x64 pixels: latent diffusion (arXiv:2112.10752) in `emoji-vae`'s latents.
 
-In pixels, not in latents: at this size a latent model is hardly cheaper, and its pictures could be
-no better than a small VAE's. Classifier-free guidance (arXiv:2207.12598): some prompts are empty
-in training, so that one network knows both what is asked for and what is not.
+The UNet reads MiniLM's token states twice: by cross-attention at 8x8, and pooled beside the time,
+which every block sees. Classifier-free guidance (arXiv:2207.12598): some prompts are empty in
+training, so that one network knows both what is asked for and what is not.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from zoo.data.captions import captions_of, title_of
-from zoo.data.emoji import EmojiSet
-from zoo.image.emoji_diffusion import PIXELS, even_weights, small
+from zoo.data.emoji import EmojiSet, even_weights
+from zoo.image.emoji_latents import SHAPE, latents_of_pixels, pictures_of_latents
 from zoo.image.noising import Guess, Noising, scheduler_config
 from zoo.image.prompt_states import DIMENSIONS, PromptEncoder
 from zoo.image.sampling import SchedulerClass, denoised, noise_of
 
 BATCH = 32
-SHAPE = (3, PIXELS, PIXELS)
 UNSAID = 0.12  # share of empty prompts
 GUIDANCE, STEPS = 3.0, 20  # what the pages show and the card proposes
 QUICK_PICTURES = 128
@@ -44,20 +43,20 @@ class TextToImageTrainee:
         self.training, self.held_out = training, held_out
         self.encoder = encoder
         self._seed = seed
-        self._noising = Noising(pixels=True)
+        self._noising = Noising(pixels=False)
         self._weights = even_weights(training)
         self._prompts = Prompts(training, encoder)
         every = max(1, len(held_out) // QUICK_PICTURES)
         shown = held_out.where(range(0, len(held_out), every))
-        self._measured = small(shown.pixels)
+        self._latents = latents_of_pixels(training.pixels)
+        self._measured = latents_of_pixels(shown.pixels)
         self._measured_states = encoder.states([title_of(one) for one in shown.pictures])
 
     def loss(self, step: int) -> Tensor:
         draw = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         places = torch.multinomial(self._weights, BATCH, replacement=True, generator=draw)
         states = self._prompts.drawn(places, draw)
-        clean = small(self.training.pixels[places])
-        return self._noising.loss(clean, self._guess_of(states), draw)
+        return self._noising.loss(self._latents[places], self._guess_of(states), draw)
 
     def measure(self) -> Mapping[str, float]:
         """The same noise at the same times in every call."""
@@ -74,7 +73,7 @@ class TextToImageTrainee:
         guidance: float = GUIDANCE,
         kind: SchedulerClass = DDIMScheduler,
     ) -> Tensor:
-        """[N, 3, 32, 32] in [-1, 1]."""
+        """[N, 3, 64, 64] in [-1, 1]."""
         return pictures_of(self.model, self.encoder, prompts, seed, steps, guidance, kind)
 
     def _guess_of(self, states: Tensor) -> Guess:
@@ -109,19 +108,20 @@ class Prompts:
         return int(torch.multinomial(self._chances[place], 1, generator=draw))
 
 
-def untrained(seed: int, channels: tuple[int, int, int] = (32, 64, 128)) -> UNet2DConditionModel:
-    """`channels` at 32x32, 16x16 and 8x8; the prompt is read at 8x8: at 16x16 too, a step would
-    take nearly twice as long."""
+def untrained(seed: int, channels: tuple[int, int] = (80, 160)) -> UNet2DConditionModel:
+    """`channels` at 16x16 and 8x8; only there the prompt is attended to."""
     torch.manual_seed(seed)
     return UNet2DConditionModel(
-        sample_size=PIXELS,
+        sample_size=SHAPE[-1],
         in_channels=SHAPE[0],
         out_channels=SHAPE[0],
         block_out_channels=channels,
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=DIMENSIONS,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
         attention_head_dim=4,  # diffusers' old name for the number of heads
         norm_num_groups=8,
     )
@@ -153,13 +153,13 @@ def pictures_of(
     guidance: float,
     kind: SchedulerClass = DDIMScheduler,
 ) -> Tensor:
-    """[N, 3, 32, 32] in [-1, 1], each with noise of its own."""
+    """[N, 3, 64, 64] in [-1, 1], each with noise of its own."""
     noise = noise_of(len(prompts), SHAPE, seed)
     nothing = encoder.states([""])
-    config = scheduler_config(pixels=True)
+    config = scheduler_config(pixels=False)
     found = []
     for start in range(0, len(prompts), AT_ONCE):
         states = encoder.states(prompts[start : start + AT_ONCE])
         guess = guided(model, states, nothing, guidance)
         found.append(denoised(guess, noise[start : start + AT_ONCE], config, steps, kind))
-    return torch.cat(found).clamp(-1, 1)
+    return pictures_of_latents(torch.cat(found))

@@ -9,11 +9,11 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from zoo.data.captions import title_of
-from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of
+from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.data.packages import MINILM
 from zoo.half_precision import round_to_half
-from zoo.image.emoji_diffusion import small
 from zoo.image.emoji_embedder import AMONG
+from zoo.image.emoji_latents import VAE, vae
 from zoo.image.emoji_text_to_image import GUIDANCE, STEPS, TextToImageTrainee
 from zoo.image.judging import SAID, distance, embedder, retrieval
 from zoo.image.noising import scheduler_config
@@ -30,7 +30,7 @@ from zoo.image.saving import (
 from zoo.model_page import Page, Shown, Table, write_page
 from zoo.training import State
 
-SEED, TRAINING_STEPS = 43, 3200
+SEED, TRAINING_STEPS = 43, 11000
 TEXT_ENCODER = "all-minilm-l6-v2"
 MEASURED_TITLES = 120  # of each side
 TRAINED_ON, HELD_OUT = "trained on", "held out"
@@ -59,13 +59,12 @@ class EmojiTextToImage(TextToImageTrainee):
             model="emoji-text-to-image",
             title="Emoji from words",
             summary=(
-                "Diffusion of 32x32 pictures from an English prompt, which all-MiniLM-L6-v2 reads"
-                " token by token and the UNet by cross-attention, with classifier-free guidance."
+                f"Diffusion of 64x64 pictures, in the latents of `{VAE}`, from an English prompt:"
+                " all-MiniLM-L6-v2 reads it token by token, the UNet reads its states by"
+                " cross-attention and, pooled, beside the time; with classifier-free guidance."
                 " Names and keywords of emoji work best; `twemoji style` and `noto style` choose"
                 " the art, and a skin tone is told as in `waving hand, dark skin tone`. With a mask"
                 " it inpaints, and from a given picture it goes on: no other weights are needed."
-                " Trained for half an hour on one thread, which is too little: colours follow the"
-                " prompt, and shapes roughly."
             ),
             license=LICENSE,
             packages=(*PACKAGES, MINILM),
@@ -100,16 +99,16 @@ class EmojiTextToImage(TextToImageTrainee):
     def _draw(self, folder: Path) -> None:
         for name, prompts in (("samples", PROMPTS), ("new_prompts", NEW_PROMPTS)):
             made = self.pictures(prompts, 7)
-            write_grid(made, 12, folder / f"{name}.png", enlarged=2, captions=prompts)
+            write_grid(made, 12, folder / f"{name}.png", captions=prompts)
         shown = chosen(self.held_out, 24)
         titles = [title_of(one) for one in shown.pictures]
-        rows = zip(small(shown.pixels).split(12), self.pictures(titles, 7).split(12), strict=True)
+        rows = zip(scaled(shown.pixels).split(12), self.pictures(titles, 7).split(12), strict=True)
         captions = [text for part in (titles[:12], titles[12:]) for text in (*part, *part)]
         pairs = torch.cat([part for pair in rows for part in pair])
-        write_grid(pairs, 12, folder / "held_out.png", enlarged=2, captions=captions)
+        write_grid(pairs, 12, folder / "held_out.png", captions=captions)
         few = PROMPTS[:: len(PROMPTS) // 12][:12]
         ways = [self.pictures(few, 7, guidance=guidance) for guidance in GUIDANCES]
-        write_grid(torch.cat(ways), len(few), folder / "guidance.png", enlarged=2)
+        write_grid(torch.cat(ways), len(few), folder / "guidance.png")
 
 
 class Judged:
@@ -127,7 +126,7 @@ class Judged:
         """Retrieval, and the Frechet distance to the real pictures of the same prompts."""
         key = (side, steps, guidance)
         if key not in self._found:
-            titles, real = self._titles(side), small(self._sides[side].pixels)
+            titles, real = self._titles(side), scaled(self._sides[side].pixels)
             made = self._trainee.pictures(titles, 1, steps=steps, guidance=guidance)
             right = retrieval(made, titles, self._trainee.encoder)
             self._found[key] = (right, distance(made, real))
@@ -160,7 +159,7 @@ class Judged:
     def _row(self, side: str) -> tuple[str | float | int, ...]:
         titles = self._titles(side)
         right, far = self.of(side)
-        real = retrieval(small(self._sides[side].pixels), titles, self._trainee.encoder)
+        real = retrieval(scaled(self._sides[side].pixels), titles, self._trainee.encoder)
         return (side, len(titles), right, real, far)
 
     def _titles(self, side: str) -> list[str]:
@@ -170,13 +169,19 @@ class Judged:
 def save_pipeline(
     model: UNet2DConditionModel, folder: Path, *, guidance: float, steps: int
 ) -> None:
-    """The UNet, the noise, how a prompt becomes what the UNet reads, and who judges the result."""
+    """The UNet, the VAE, the noise, how a prompt becomes what the UNet reads, and who judges the
+    result."""
     save_component(model, folder / "unet")
-    save_scheduler(scheduler_config(pixels=True), folder / "scheduler")
+    save_component(vae(), folder / "vae")
+    save_scheduler(scheduler_config(pixels=False), folder / "scheduler")
     write_index(
         folder,
         "TextToImagePipeline",
-        {"unet": "UNet2DConditionModel", "scheduler": "DDIMScheduler"},
+        {
+            "unet": "UNet2DConditionModel",
+            "vae": "AutoencoderKL",
+            "scheduler": "DDIMScheduler",
+        },
     )
     embedder().save_pretrained(folder / "scorer", torch.float16)  # best of several pictures
     write_json(

@@ -19,8 +19,7 @@ from zoo.architectures.residual_upscaler import (
     downsampled,
     upsampled,
 )
-from zoo.data.emoji import EmojiSet, scaled
-from zoo.image.emoji_diffusion import even_weights
+from zoo.data.emoji import EmojiSet, even_weights, scaled
 from zoo.image.measures import psnr, ssim
 from zoo.image.noising import Noising, scheduler_config
 from zoo.image.sampling import denoised, noise_of

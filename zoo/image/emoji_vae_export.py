@@ -26,7 +26,7 @@ from zoo.image.saving import LICENSE, parameters_of, save_component, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
 from zoo.training import State
 
-SEED, STEPS = 11, 3000
+SEED, STEPS = 11, 7000
 SAMPLED = 600  # pictures of the prior
 TRUNCATIONS = (1.0, 0.7)
 LATENT = (4, 16, 16)
@@ -57,9 +57,6 @@ class EmojiVae(VaeTrainee):
                 " the weights stands a Gaussian of the training set's latents"
                 f" (`latent_prior.safetensors`, {len(prior.components)} axes): sampling it gives"
                 " the colours and masses of emoji, not their drawing, as a VAE of this kind does."
-                " Shapes come back sharply; of the hues, greens and purples come back as their"
-                " brightness with too little colour: three thousand steps have not taught it that"
-                " axis yet."
             ),
             license=LICENSE,
             packages=(*PACKAGES, SCIKIT_IMAGE),

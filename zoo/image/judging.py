@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.architectures.image_embedder import ImageEmbedder
-from zoo.data.emoji import EmojiSet, halved
-from zoo.image.emoji_diffusion import small
+from zoo.data.emoji import EmojiSet, halved, small
 from zoo.image.emoji_embedder import embedded, features_of, retrieval_among
 from zoo.image.measures import frechet_distance
 from zoo.image.prompt_states import PromptEncoder

@@ -23,6 +23,7 @@ def ssim(pictures: Tensor, references: Tensor) -> Tensor:
 
     A Gaussian window of 11 pixels, only where it lies inside: 11 pixels a side at least.
     """
+    pictures, references = pictures + 1, references + 1  # the paper's begin at black, 0
     first, second = (RANGE * 0.01) ** 2, (RANGE * 0.03) ** 2
     channels = pictures.shape[1]
     window = _window().expand(channels, 1, WINDOW, WINDOW).to(pictures)

@@ -10,11 +10,11 @@ RECIPE = Recipe(
     model="emoji-text-to-image",
     plan=Plan(
         steps=TRAINING_STEPS,
-        learning_rate=1e-3,
+        learning_rate=8e-4,
         warmup=150,
         seed=SEED,
-        measure_every=200,
-        average=0.998,
+        measure_every=500,
+        average=0.999,
     ),
     prepare=emoji_text_to_image,
 )

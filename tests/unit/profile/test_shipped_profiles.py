@@ -72,6 +72,18 @@ def test_what_runs_beside_the_tiers_on_a_laptop_starts_with_its_first_request() 
         "explain",
         "similarity",
         "token-embed",
+        "fill-mask",
+        "next-sentence",
+        "text-to-image",
+        "image-to-image",
+        "inpainting",
+        "super-resolution",
+        "unconditional-image-generation",
+        "image-completion",
+        "image-likelihood",
+        "image-discriminate",
+        "image-reconstruct",
+        "image-noise",
     ],
 )
 def test_the_laptop_has_a_model_for_the_task(task: str, tmp_path: Path) -> None:
