@@ -1,7 +1,8 @@
 """The load of every deployment, kept fresh in the background. Nothing here blocks a request.
 
-Three sources: Serve's own count of running replicas and one replica's view of its load
-(both asked for about once a second), and this process's calls in flight (immediate).
+Three sources: one replica's view of its load (asked for about once a second), Serve's own count
+of running replicas (as often while something changes, else rarely: the answer takes Serve and this
+process tens of milliseconds of processor), and this process's calls in flight (immediate).
 
 `running_replicas` comes from the process that runs under Serve. In
 `services/gateway/app.py`:
@@ -37,6 +38,8 @@ PERIOD_S = 1.0
 SAMPLE_DEADLINE_S = 1.0
 STATUS_DEADLINE_S = 5.0
 WAKE_DEADLINE_S = 60.0
+AGREEING_ROUNDS = 10  # without a change, and Serve is asked only in every
+RARE_ROUND = 5
 
 RunningReplicas = Callable[[], Awaitable[Mapping[str, int]]]  # by application name
 _logger = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class LoadBoard:
         self._running_replicas = running_replicas
         self._period_s = period_s
         self._sample_deadline_s = sample_deadline_s
+        self._quiet_rounds = 0  # since something last changed
         self._watching: asyncio.Task[None] | None = None
         self._waking: dict[str, asyncio.Task[None]] = {}
 
@@ -86,9 +90,7 @@ class LoadBoard:
     async def refresh(self) -> None:
         """Asks Serve and one replica of each deployment once. Never raises what they raise."""
         await self._count_replicas()
-        # Not the deployments at zero: a call would start a replica of them.
-        awake = [name for name, one in self._watched.items() if one.replicas > 0]
-        await asyncio.gather(*(self._sample(name, self._sample_deadline_s) for name in awake))
+        await self._sample_awake()
 
     def sent(self, deployment: str) -> None:
         """A call goes out; `finished` must follow."""
@@ -100,20 +102,30 @@ class LoadBoard:
     def died(self, deployment: str) -> None:
         """A replica died under a call: known here long before Serve's status says so."""
         self._watched[deployment].replica_died()
+        self._quiet_rounds = 0
 
     def wake(self, deployment: str) -> None:
         """Lets a deployment that was scaled to zero start: a call that waits makes Serve do so."""
         one = self._watched[deployment]
         if one.replicas > 0 or not one.scales_to_zero or deployment in self._waking:
             return
+        self._quiet_rounds = 0
         task = asyncio.create_task(self._sample(deployment, WAKE_DEADLINE_S))
         self._waking[deployment] = task
         task.add_done_callback(lambda _: self._waking.pop(deployment, None))
 
     async def _watch(self) -> None:
         while True:
-            await self.refresh()
+            if self._quiet_rounds < AGREEING_ROUNDS or self._quiet_rounds % RARE_ROUND == 0:
+                await self._count_replicas()
+            self._quiet_rounds += 1
+            await self._sample_awake()
             await asyncio.sleep(self._period_s)
+
+    async def _sample_awake(self) -> None:
+        """Not the deployments at zero: a call would start a replica of them."""
+        awake = [name for name, one in self._watched.items() if one.replicas > 0]
+        await asyncio.gather(*(self._sample(name, self._sample_deadline_s) for name in awake))
 
     async def _count_replicas(self) -> None:
         try:
@@ -125,7 +137,10 @@ class LoadBoard:
             _logger.warning("Serve's status is not available: %s", error)
             return
         for name, one in self._watched.items():
-            one.count(running.get(name, 0))
+            replicas = running.get(name, 0)
+            if replicas != one.replicas or replicas < one.least_replicas:
+                self._quiet_rounds = 0
+            one.count(replicas)
 
     async def _sample(self, deployment: str, deadline_s: float) -> None:
         one = self._watched[deployment]
@@ -134,7 +149,7 @@ class LoadBoard:
                 with translated():
                     one.answered(await self._handle_for(deployment).load())
         except ReplicaLost:
-            one.replica_died()
+            self.died(deployment)
         except (TimeoutError, DeadlineExceeded):
             # It is too busy to say how busy it is: the last view is the best there is.
             _logger.debug("%s did not tell its load within %g s", deployment, deadline_s)

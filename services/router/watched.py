@@ -10,16 +10,20 @@ MIN_RETRY_AFTER_S = 1.0
 
 
 class Watched:
-    """`count` and `answered` come once a second, the rest with every call."""
+    """`answered` comes once a second, `count` at most as often, the rest with every call."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._queue = deployment.queue
-        self.scales_to_zero = deployment.scaling.min_replicas == 0
+        self.least_replicas = deployment.scaling.min_replicas
         self.replicas = 0
         self.in_flight = 0
         self._ran = False  # has had a replica
         self._suspect = False  # its only replica died, and none has answered since
         self._sample: ReplicaLoad | None = None
+
+    @property
+    def scales_to_zero(self) -> bool:
+        return self.least_replicas == 0
 
     def count(self, replicas: int) -> None:
         """Serve's own count of running replicas; it may trail a death by seconds."""

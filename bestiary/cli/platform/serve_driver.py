@@ -41,6 +41,8 @@ def apply(specs: tuple[ApplicationSpec, ...], ray_address: str, settings: Settin
     serve.start(
         proxy_location="HeadOnly",
         http_options=HTTPOptions(host=settings.host, port=settings.port),
+        # The gateway writes its own; Serve's has a line for every hop.
+        logging_config={"enable_access_log": False},
     )
     present = set(serve.status().applications)
     record = AppliedSpecs(settings.home / "run" / "applied.json")

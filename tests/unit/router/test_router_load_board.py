@@ -10,7 +10,7 @@ from router_fakes import FakeModel, FakeReply, FakeStream, RayActorError, profil
 
 from bestiary.profile.models import Deployment, Scaling
 from bestiary.schemas.replica import ReplicaLoad
-from services.router.load_board import LoadBoard
+from services.router.load_board import AGREEING_ROUNDS, RARE_ROUND, LoadBoard
 from services.router.watched import Watched
 
 NAME = "small-int8"
@@ -23,8 +23,10 @@ class Cluster:
     def __init__(self, replicas: int) -> None:
         self.replicas = replicas
         self.failure: Exception | None = None
+        self.asked = 0
 
     async def __call__(self) -> Mapping[str, int]:
+        self.asked += 1
         if self.failure:
             raise self.failure
         return {NAME: self.replicas} if self.replicas >= 0 else {}
@@ -144,6 +146,42 @@ async def test_the_background_task_keeps_watching_until_it_is_closed() -> None:
     cluster.replicas = 0
     await asyncio.sleep(0.05)
     assert watch.snapshot()[NAME].state == "running"
+
+
+async def rounds(handle: FakeModel, count: int) -> None:
+    """Waits until the replica was asked for its load that many times more."""
+    wanted = handle.asked + count
+    async with asyncio.timeout(5):
+        while handle.asked < wanted:  # noqa: ASYNC110  # polled by design
+            await asyncio.sleep(0.001)
+
+
+async def test_serve_is_asked_rarely_while_nothing_changes_and_often_after_a_death() -> None:
+    cluster, handle = Cluster(1), model(FakeReply(QUIET))
+    watch = board(cluster, handle)
+    watch.start()
+    await rounds(handle, AGREEING_ROUNDS + 1)
+    before = cluster.asked
+    await rounds(handle, 4 * RARE_ROUND)
+    in_quiet = cluster.asked - before
+    watch.died(NAME)
+    before = cluster.asked
+    await rounds(handle, AGREEING_ROUNDS)
+    await watch.close()
+    assert 3 <= in_quiet <= 5
+    assert cluster.asked - before >= AGREEING_ROUNDS - 1
+
+
+async def test_serve_is_asked_all_the_time_while_a_deployment_lacks_replicas() -> None:
+    cluster, handle = Cluster(1), model(FakeReply(QUIET))
+    deployment = profile().deployments[NAME].model_copy(
+        update={"scaling": Scaling(min_replicas=2, max_replicas=2)}
+    )
+    watch = board(cluster, handle, deployment)
+    watch.start()
+    await rounds(handle, 3 * AGREEING_ROUNDS)
+    await watch.close()
+    assert cluster.asked >= 3 * AGREEING_ROUNDS - 1
 
 
 async def test_waking_asks_a_deployment_at_zero_once() -> None:
