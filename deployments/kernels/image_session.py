@@ -34,7 +34,7 @@ class Networks(Protocol):
         ...
 
     def run(self, part: str, given: Mapping[str, Array]) -> tuple[Floats, ...]:
-        """Raises KeyError where there is no such part."""
+        """Raises KeyError where there is no such part, KernelError where it does not run."""
         ...
 
 
@@ -54,7 +54,11 @@ class ImageParts:
         return self._facts[part]
 
     def run(self, part: str, given: Mapping[str, Array]) -> tuple[Floats, ...]:
-        return tuple(self._sessions[part].run(None, dict(given)))
+        session = self._sessions[part]
+        try:
+            return tuple(session.run(None, dict(given)))
+        except Exception as error:  # ORT's own errors share no other base
+            raise KernelError(f"{part} does not run: {error}") from error
 
 
 def open_parts(folder: Path, threads: int, choice: ProviderChoice = CPU_ONLY) -> ImageParts:

@@ -32,11 +32,15 @@ def plan(
     limits: ImageLimits,
     *,
     follows_text: bool,
+    guided: bool = True,
 ) -> Plan:
-    """Raises InvalidRequest, and UnsupportedParameter for guidance of a model without text."""
+    """`guided`: there are words that guidance could lead to.
+
+    Raises InvalidRequest, and UnsupportedParameter for guidance of a model without text.
+    """
     steps = _or(asked.steps, defaults.steps)
     limits.check_steps(steps)
-    scale = _or(asked.guidance_scale, defaults.guidance_scale)
+    scale = _or(asked.guidance_scale, defaults.guidance_scale if guided else UNGUIDED)
     if not follows_text:
         if asked.guidance_scale not in (None, UNGUIDED):
             raise UnsupportedParameter(
@@ -52,12 +56,14 @@ def plan(
     return Plan(sampler, steps, asked.eta, guidance, asked.cache_threshold)
 
 
-def require_prompt(prompt: TextPrompt | None, *, follows_text: bool) -> None:
-    """Raises InvalidRequest where one is missing, UnsupportedParameter where none is read."""
-    if prompt is None and follows_text:
-        raise InvalidRequest("this model makes pictures of a prompt: give one", "prompt")
+def words_of(prompt: TextPrompt | None, *, follows_text: bool) -> TextPrompt | None:
+    """No prompt is an empty one to a model that reads them: a picture of nothing in particular.
+
+    Raises UnsupportedParameter for a prompt that nobody reads.
+    """
     if prompt is not None and not follows_text:
         raise UnsupportedParameter("this model reads no prompt", "prompt")
+    return TextPrompt(text="") if prompt is None and follows_text else prompt
 
 
 def require_guidance(prompt: TextPrompt | None, guidance: GuidanceOptions) -> None:

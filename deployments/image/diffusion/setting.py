@@ -29,7 +29,7 @@ from deployments.image.diffusion.course import Conditions, Start
 from deployments.image.diffusion.engine import Residual
 from deployments.image.diffusion.given import Given
 from deployments.image.diffusion.guidance import UNGUIDED
-from deployments.image.diffusion.plan import Plan, plan, require_guidance, require_prompt
+from deployments.image.diffusion.plan import Plan, plan, require_guidance, words_of
 from deployments.image.diffusion.prompts import EMPTY, read_prompt
 from deployments.image.diffusion.served import ServedModel
 from deployments.image.fitting import Mask
@@ -61,21 +61,24 @@ def _sample(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting
     if request.latent_terms:
         raise UnsupportedParameter("diffusion has no latent arithmetic", "latent_terms")
     label = model.label_number(request.label)
-    made = _plan(request.denoising, None, model)
+    prompt = words_of(None, follows_text=model.follows_text)
+    made = _plan(request.denoising, prompt, model)
     start = Start(_shape(model, *model.size(request.width, request.height)))
-    return Setting(made, start, Conditions(label=label))
+    return Setting(made, start, _conditions(prompt, made, model, label=label))
 
 
 def _of_text(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, TextToImageRequest)
-    made = _plan(request.denoising, request.prompt, model)
+    prompt = words_of(request.prompt, follows_text=model.follows_text)
+    made = _plan(request.denoising, prompt, model)
     start = Start(_shape(model, *model.size(request.width, request.height)))
-    return Setting(made, start, _conditions(request.prompt, made, model))
+    return Setting(made, start, _conditions(prompt, made, model))
 
 
 def _from_image(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, ImageToImageRequest | VariationRequest)
-    prompt = request.prompt if isinstance(request, ImageToImageRequest) else _no_words(model)
+    asked = request.prompt if isinstance(request, ImageToImageRequest) else None
+    prompt = words_of(asked, follows_text=model.follows_text)
     made = _plan(request.denoising, prompt, model)
     start = Start(_own_shape(model), _encoded(pixels, model), from_noise=False)
     return Setting(made, start, _conditions(prompt, made, model), request.strength)
@@ -84,12 +87,13 @@ def _from_image(request: ImageRequest, pixels: Given, model: ServedModel) -> Set
 def _inpainted(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, InpaintRequest)
     assert pixels.mask is not None
-    made = _plan(request.denoising, request.prompt, model)
+    prompt = words_of(request.prompt, follows_text=model.follows_text)
+    made = _plan(request.denoising, prompt, model)
     fresh = _places(pixels.mask, model.codec.factor)
     start = Start(
         _own_shape(model), _encoded(pixels, model), fresh, from_noise=request.strength >= 1
     )
-    conditions = _conditions(request.prompt, made, model, _beside(pixels, fresh, model))
+    conditions = _conditions(prompt, made, model, _beside(pixels, fresh, model))
     return Setting(made, start, conditions, request.strength)
 
 
@@ -99,7 +103,8 @@ def _enlarged(request: ImageRequest, pixels: Given, model: ServedModel) -> Setti
     enlarging = model.enlarging
     if enlarging is None:
         raise UnsupportedParameter(f"{model.card.id} does not enlarge pictures", "model")
-    made = _plan(request.denoising, request.prompt, model)
+    prompt = words_of(request.prompt, follows_text=model.follows_text)
+    made = _plan(request.denoising, prompt, model)
     low = _padded(to_floats(pixels.image), model)
     height, width = pixels.image.shape[:2]
     size = width * enlarging.scale, height * enlarging.scale
@@ -110,15 +115,16 @@ def _enlarged(request: ImageRequest, pixels: Given, model: ServedModel) -> Setti
         return Setting(made, Start(shape), Conditions(channels=up), residual=residual, size=size)
     level = enlarging.noise_level
     told = low if level is None else _noised(low, level, model)
-    conditions = _conditions(request.prompt, made, model, told, level)
+    conditions = _conditions(prompt, made, model, told, level)
     return Setting(made, Start(shape), conditions, size=size)
 
 
 def _watched(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, TrajectoryRequest)
-    made = _plan(request.denoising, request.prompt, model)
+    prompt = words_of(request.prompt, follows_text=model.follows_text)
+    made = _plan(request.denoising, prompt, model)
     label = model.label_number(request.label)
-    conditions = _conditions(request.prompt, made, model, label=label)
+    conditions = _conditions(prompt, made, model, label=label)
     if pixels.image is None:
         return Setting(made, Start(_own_shape(model)), conditions)
     start = Start(_own_shape(model), _encoded(pixels, model), from_noise=False)
@@ -137,15 +143,11 @@ SETTERS: Mapping[type[ImageRequest], Callable[[ImageRequest, Given, ServedModel]
 
 
 def _plan(asked: Denoising, prompt: TextPrompt | None, model: ServedModel) -> Plan:
-    require_prompt(prompt, follows_text=model.follows_text)
-    made = plan(asked, model.facts.denoising, model.limits, follows_text=model.follows_text)
+    said = prompt is not None and bool(prompt.text or prompt.negative)
+    follows = model.follows_text
+    made = plan(asked, model.facts.denoising, model.limits, follows_text=follows, guided=said)
     require_guidance(prompt, made.guidance)
     return made
-
-
-def _no_words(model: ServedModel) -> TextPrompt | None:
-    """A variation is told nothing."""
-    return TextPrompt(text="") if model.follows_text else None
 
 
 def _conditions(

@@ -233,6 +233,17 @@ async def test_a_variation_needs_no_prompt(text_to_image: Exported) -> None:
     assert own[0] != own[1]
 
 
+async def test_without_a_prompt_nothing_is_guided(text_to_image: Exported) -> None:
+    asked = ImageToImageRequest(
+        request_id="r", image=picture(5), seed=1, strength=1, denoising=Denoising(steps=6)
+    )
+    async with serving(text_to_image) as service:
+        [own] = [one.image for one in await chunks_of(service, asked) if one.image]
+        empty = asked.model_copy(update={"prompt": TextPrompt(text="")})
+        assert await pictures_of(service, empty) == await pictures_of(service, asked)
+    assert own.work.evaluations == 6
+
+
 async def test_a_picture_of_any_size_comes_back_four_times_as_large(upscaler: Exported) -> None:
     asked = SuperResolutionRequest(request_id="r", seed=1, image=picture(5, width=7, height=5))
     async with serving(upscaler) as service:
