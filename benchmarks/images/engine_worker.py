@@ -14,7 +14,7 @@ import torch
 import uvicorn
 from fastapi import Body, FastAPI, Response
 
-from benchmarks.images.models import ENCODER, ENLARGING, PIXELS, TEXT, BenchmarkModel, models
+from benchmarks.images.models import ENCODER, ENLARGING, TEXT, UNCONDITIONAL, BenchmarkModel, models
 from benchmarks.images.wire import Wish
 from bestiary.garden import Garden
 from bestiary.profile.models import EncoderEngine
@@ -43,7 +43,7 @@ from deployments.kernels.image_session import open_parts
 LIMITS = ImageLimits(max_pixels=1024 * 1024, max_images=64, max_steps=1000)
 ROWS = 32
 STRENGTH = 0.8
-CARDS = {"unconditional": PIXELS, "super-resolution": ENLARGING}
+CARDS = {"unconditional": UNCONDITIONAL, "super-resolution": ENLARGING}
 
 app = FastAPI()
 services: dict[str, DiffusionService] = {}

@@ -1,6 +1,6 @@
 """diffusers behind a plain FastAPI, one request at a time, as most begin.
 
-python -m benchmarks.images.fastapi_worker PORT PIXELS TEXT ENLARGING ENCODER
+python -m benchmarks.images.fastapi_worker PORT UNCONDITIONAL TEXT ENLARGING ENCODER
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A batch of different step counts cannot be one call of a pipeline: it is split into calls.
 
-    python -m benchmarks.images.litserve_worker PORT PIXELS TEXT ENLARGING ENCODER
+    python -m benchmarks.images.litserve_worker PORT UNCONDITIONAL TEXT ENLARGING ENCODER
 """
 
 import sys

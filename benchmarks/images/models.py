@@ -18,7 +18,7 @@ from bestiary.garden.image_facts import DenoisingDefaults, ImageFacts
 from bestiary.schemas.image import ImageFamily
 
 ENCODER = "all-minilm-l6-v2"
-PIXELS = "emoji-diffusion"
+UNCONDITIONAL = "emoji-diffusion"
 TEXT = "emoji-text-to-image"
 FAST = "emoji-text-to-image-fast"
 ENLARGING = "emoji-super-resolution"
@@ -34,7 +34,7 @@ class BenchmarkModel:
 def models(home: Path, scratch: Path) -> dict[str, BenchmarkModel]:
     """By card id. `emoji-text-to-image-fast` only where it is installed."""
     found: dict[str, BenchmarkModel] = {}
-    for name in (PIXELS, TEXT, ENLARGING, FAST):
+    for name in (UNCONDITIONAL, TEXT, ENLARGING, FAST):
         try:
             found[name] = BenchmarkModel(Garden(home).install(name), trained=True)
         except BestiaryError:
@@ -72,53 +72,56 @@ def _random(name: str, folder: Path) -> InstalledModel:
     return InstalledModel(card=card, path=folder, revision=f"random-{name}")
 
 
-def _pixels(folder: Path) -> None:
+def _unconditional(folder: Path) -> None:
     import torch
-    from diffusers import DDIMScheduler, DDPMPipeline, UNet2DModel
+    from diffusers import DDIMScheduler, UNet2DModel
 
     torch.manual_seed(0)
-    unet = UNet2DModel(
-        sample_size=32,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 64, 96),
+    UNet2DModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(64, 128),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
-        attention_head_dim=24,
+        attention_head_dim=32,
+    ).save_pretrained(folder / "unet")
+    _vae(folder)
+    scheduler = DDIMScheduler(
+        prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=False
     )
-    scheduler = DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing")
-    DDPMPipeline(unet, scheduler).save_pretrained(folder)
+    scheduler.save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "UnconditionalLatentPipeline",
+        "unet": ["diffusers", "UNet2DModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _text(folder: Path) -> None:
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers import DDIMScheduler, UNet2DConditionModel
 
     torch.manual_seed(0)
     UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
-        block_out_channels=(32, 64, 128),
+        block_out_channels=(80, 160),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=384,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
         attention_head_dim=4,
         norm_num_groups=8,
     ).save_pretrained(folder / "unet")
-    AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 64),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=64,
-        mid_block_add_attention=False,
-    ).save_pretrained(folder / "vae")
+    _vae(folder)
     DDIMScheduler(
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
@@ -135,6 +138,21 @@ def _text(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     said = {"text_encoder": ENCODER, "max_tokens": TOKENS}
     (folder / "conditioning.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+def _vae(folder: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(24, 48, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=64,
+        mid_block_add_attention=False,
+    ).save_pretrained(folder / "vae")
 
 
 def _enlarging(folder: Path) -> None:
@@ -168,7 +186,7 @@ class _Shape:
 
 
 SHAPES: dict[str, tuple[Callable[[Path], None], _Shape]] = {
-    PIXELS: (_pixels, _Shape("DDPMPipeline", 32)),
+    UNCONDITIONAL: (_unconditional, _Shape("UnconditionalLatentPipeline", 64)),
     TEXT: (_text, _Shape("TextToImagePipeline", 64, text_encoder=ENCODER)),
     ENLARGING: (_enlarging, _Shape("SuperResolutionPipeline", 64, scale=4)),
 }

@@ -33,8 +33,9 @@ TOKENS = 24
 
 
 class TorchPipelines:
-    def __init__(self, pixels: Path, text: Path, enlarging: Path, encoder: Path) -> None:
-        self._pixels = _Unconditional(pixels)
+    def __init__(self, unconditional: Path, text: Path, enlarging: Path, encoder: Path) -> None:
+        kind = _Latents if (unconditional / "vae").is_dir() else _Pixels
+        self._unconditional = kind(unconditional)
         parts = _text_parts(text, encoder)
         self._text = _quiet(StableDiffusionPipeline(**parts))
         self._from_image = _quiet(StableDiffusionImg2ImgPipeline(**parts))
@@ -47,7 +48,7 @@ class TorchPipelines:
         first = wishes[0]
         generators = [torch.Generator("cpu").manual_seed(one.seed) for one in wishes]
         if first.task == "unconditional":
-            made = self._pixels(generators, first.steps)
+            made = self._unconditional(generators, first.steps)
         elif first.task == "super-resolution":
             made = self._enlarging([opened(one.image) for one in wishes], generators, first.steps)
         else:
@@ -75,7 +76,7 @@ class TorchPipelines:
         ).images
 
 
-class _Unconditional:
+class _Pixels:
     def __init__(self, folder: Path) -> None:
         pipeline = DDPMPipeline.from_pretrained(str(folder))
         pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
@@ -85,6 +86,27 @@ class _Unconditional:
         return self._pipeline(
             batch_size=len(generators), generator=generators, num_inference_steps=steps
         ).images
+
+
+class _Latents:
+    """diffusers' own pipeline of this kind wants another autoencoder: its parts in a loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._unet = UNet2DModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval()
+        self._vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
+        self._scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+
+    def __call__(self, generators: list[torch.Generator], steps: int) -> list[Image.Image]:
+        side, channels = self._unet.config.sample_size, self._unet.config.in_channels
+        sample = torch.cat(
+            [torch.randn(1, channels, side, side, generator=one) for one in generators]
+        )
+        self._scheduler.set_timesteps(steps)
+        for timestep in self._scheduler.timesteps:
+            predicted = self._unet(sample, timestep, return_dict=False)[0]
+            sample = self._scheduler.step(predicted, timestep, sample, return_dict=False)[0]
+        decoded = self._vae.decode(sample / self._vae.config.scaling_factor, return_dict=False)[0]
+        return _images(decoded)
 
 
 class _Enlarging:
@@ -113,10 +135,13 @@ class _Enlarging:
             seen = torch.cat([sample, up], dim=1)
             predicted = self._unet(seen, timestep, return_dict=False)[0]
             sample = self._scheduler.step(predicted, timestep, sample, return_dict=False)[0]
-        made = ((up + self._scale * sample).clamp(-1, 1) + 1) * 127.5
-        return [
-            Image.fromarray(one.permute(1, 2, 0).round().to(torch.uint8).numpy()) for one in made
-        ]
+        return _images(up + self._scale * sample)
+
+
+def _images(values: torch.Tensor) -> list[Image.Image]:
+    """Of [N, 3, H, W] in -1..1."""
+    made = (values.clamp(-1, 1) + 1) * 127.5
+    return [Image.fromarray(one.permute(1, 2, 0).round().to(torch.uint8).numpy()) for one in made]
 
 
 def _text_parts(folder: Path, encoder: Path) -> dict[str, Any]:

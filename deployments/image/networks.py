@@ -1,7 +1,7 @@
 """The graphs of an installed image model: built and certified before a replica starts, opened
 when it does.
 
-For the rooms whose pictures are one run of a network. Knows no requests.
+For the rooms other than diffusion, whose pictures mostly are one run. Knows no requests.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ ONE_RUN = "none"  # of a certificate's pipeline: nothing is stepped through
 
 
 def prepare_networks(
-    model: InstalledModel, args: ReplicaArgs, home: Path, progress: Progress
+    model: InstalledModel,
+    args: ReplicaArgs,
+    home: Path,
+    progress: Progress,
+    pipeline: Callable[[ImageParts], PipelineParity] | None = None,
 ) -> None:
-    """Raises KernelError, and that for a build that is outside its card's tolerance too."""
+    """`pipeline` compares whole pictures where one run does not make them.
+
+    Raises KernelError, and that for a build that is outside its card's tolerance too.
+    """
     precision = engine_options(args).precision
     folder = build_image_once(model, precision, home, progress)
-    certify_image_once(model, precision, home, progress, pictures_beside_torch(folder))
+    certify_image_once(model, precision, home, progress, pipeline or pictures_beside_torch(folder))
     require_tolerated(model, precision, home)
 
 

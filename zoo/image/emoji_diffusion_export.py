@@ -27,8 +27,8 @@ from zoo.model_page import Page, Shown, Table, write_page
 from zoo.recipe import ZOO
 from zoo.training import State
 
-SEED, STEPS = 13, 7000
-FACES_SEED, FACES_STEPS = 47, 1500
+SEED, STEPS = 13, 4000
+FACES_SEED, FACES_STEPS = 47, 800
 SAMPLED = 192  # pictures of a Frechet distance
 STEP_COUNTS = (25, 10)  # DDIM
 WHOLE = "emoji-diffusion"

@@ -10,6 +10,7 @@ from bestiary.garden import InstalledModel
 from bestiary.profile.applications import ReplicaArgs
 from bestiary.progress import Progress
 from deployments.image.autoregressive.cache import CacheShape
+from deployments.image.autoregressive.certified_pictures import pipeline_parity
 from deployments.image.autoregressive.codes import PixelCodes
 from deployments.image.autoregressive.engine import AutoregressiveEngine
 from deployments.image.autoregressive.service import AutoregressiveService, Warmth
@@ -29,7 +30,7 @@ MOST_CACHE_BYTES = 2**30
 
 def prepare(model: InstalledModel, args: ReplicaArgs, home: Path, progress: Progress) -> None:
     """Builds and certifies its graphs. Raises KernelError."""
-    prepare_networks(model, args, home, progress)
+    prepare_networks(model, args, home, progress, pipeline_parity(model, home))
 
 
 def open_service(model: InstalledModel, args: ReplicaArgs, home: Path) -> AutoregressiveService:

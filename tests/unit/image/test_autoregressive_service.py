@@ -15,6 +15,7 @@ from transformers import ImageGPTConfig, ImageGPTForCausalImageModeling
 from bestiary.errors import DeadlineExceeded, InvalidRequest, Overloaded, UnsupportedParameter
 from bestiary.garden import InstalledModel
 from bestiary.garden.image_facts import ImageFacts
+from bestiary.progress import Silent
 from bestiary.schemas.image import (
     CompletionRequest,
     EncodeRequest,
@@ -24,6 +25,8 @@ from bestiary.schemas.image import (
     VariationRequest,
 )
 from deployments.image.autoregressive.choosing import Choice, choose
+from deployments.kernels.image_build import build_image_once
+from deployments.kernels.image_certify import read_image_certificate
 from tests.unit.image.single_runs import (
     chunks_of,
     images_of,
@@ -103,6 +106,14 @@ async def test_samples_are_those_of_torch(gpt, home, torch_gpt, label, first):
         assert codes_of(image.picture.data).tolist() == expected.tolist()
         assert image.work.steps == image.work.evaluations == PLACES
         assert image.work.seconds > 0
+
+
+def test_its_certificate_tells_of_whole_pictures(gpt, home):
+    folder = build_image_once(gpt, "fp32", home, Silent())
+    certificate = read_image_certificate(folder)
+    assert certificate is not None
+    assert certificate.pipeline is not None, certificate.not_certified
+    assert (certificate.pipeline.psnr, certificate.pipeline.steps) == (100, PLACES)
 
 
 async def test_temperature_and_top_k(gpt, home, torch_gpt):
