@@ -58,9 +58,8 @@ def service(one: BenchmarkModel, precision: str) -> DiffusionService:
         reader = Garden(home).install(ENCODER)
         prepare_encoder_kernel(reader, EncoderEngine(), home, Silent())
         encoder = (reader, open_encoder(reader, EncoderEngine(), 0, home, Silent()))
-    return service_of(
-        one.model, open_parts(folder, threads=0), encoder, LIMITS, ROWS, LoopLimits(0.002, 256)
-    )
+    networks = open_parts(folder, precision, threads=0)
+    return service_of(one.model, networks, encoder, LIMITS, ROWS, LoopLimits(0.002, 256))
 
 
 def request_of(wish: Wish) -> PictureRequest:

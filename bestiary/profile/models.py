@@ -23,7 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?$")]
 
 EncoderPrecision = Literal["fp32", "fp16", "bf16mix", "int8", "w8a16", "w8row"]
 Seq2SeqPrecision = Literal["fp32", "int8", "w8a16", "w8row"]
-ImagePrecision = Literal["fp32", "fp16", "int8"]
+ImagePrecision = Literal["auto", "fp32", "fp16", "bf16mix", "int8"]
 
 
 class UnknownReference(ValueError):
@@ -169,7 +169,7 @@ class Seq2SeqEngine(Frozen):
 class ImageEngine(Frozen):
     """How an image model runs; which of the four kinds it is, its card says."""
 
-    precision: ImagePrecision = "fp32"
+    precision: ImagePrecision = "auto"
     rows: Annotated[
         int,
         Field(

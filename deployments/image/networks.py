@@ -16,7 +16,7 @@ from bestiary.garden import InstalledModel
 from bestiary.garden.image_certificate import PipelineParity
 from bestiary.profile.applications import ReplicaArgs
 from bestiary.progress import Progress, Silent
-from deployments.image.opening import engine_options
+from deployments.image.opening import engine_options, kernels_of
 from deployments.image.refusals import facts_of
 from deployments.image.row_batcher import NO_BOUND, RowLimits
 from deployments.kernels import image_names as names
@@ -39,18 +39,19 @@ def prepare_networks(
 
     Raises KernelError, and that for a build that is outside its card's tolerance too.
     """
-    precision = engine_options(args).precision
-    folder = build_image_once(model, precision, home, progress)
-    certify_image_once(model, precision, home, progress, pipeline or pictures_beside_torch(folder))
-    require_tolerated(model, precision, home)
+    kernels = kernels_of(args)
+    folder = build_image_once(model, kernels.precision, home, progress)
+    whole = pipeline or pictures_beside_torch(folder)
+    certify_image_once(model, kernels.precision, home, progress, whole, kernels.providers)
+    require_tolerated(model, kernels.precision, home)
 
 
 def open_networks(model: InstalledModel, args: ReplicaArgs, home: Path) -> ImageParts:
     """Raises KernelError, and that for a build that is outside its card's tolerance too."""
-    precision = engine_options(args).precision
-    folder = build_image_once(model, precision, home, Silent())
-    require_tolerated(model, precision, home)
-    return open_parts(folder, args.resources.threads)
+    kernels = kernels_of(args)
+    folder = build_image_once(model, kernels.precision, home, Silent())
+    require_tolerated(model, kernels.precision, home)
+    return open_parts(folder, kernels.precision, args.resources.threads, kernels.providers)
 
 
 def pictures_beside_torch(folder: Path) -> Callable[[ImageParts], PipelineParity]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -21,6 +22,8 @@ from bestiary.profile.models import ImageEngine
 from bestiary.progress import Progress
 from bestiary.schemas.image import ImageFamily
 from deployments.image.service import ImageService
+from deployments.kernels.image_runtime import image_precision
+from deployments.kernels.providers import ProviderChoice, choose_providers, machine_probe
 
 ROOMS: Mapping[ImageFamily, str] = {
     ImageFamily.VAE: "deployments.image.vae.opening",
@@ -62,6 +65,22 @@ def room_of(args: ReplicaArgs) -> Room:
     if args.card.image is None:
         raise ProfileInvalid(f"{args.card.id} is of family {args.card.family}, not image")
     return cast("Room", importlib.import_module(ROOMS[args.card.image.family]))
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What of this machine runs a model's graphs, and in which precision."""
+
+    precision: str
+    providers: ProviderChoice
+
+
+def kernels_of(args: ReplicaArgs) -> Kernels:
+    """Raises KernelError for a precision that does not run here."""
+    providers = choose_providers(machine_probe())
+    named, facts = engine_options(args).precision, args.card.image
+    codes = facts is not None and facts.family is ImageFamily.AUTOREGRESSIVE
+    return Kernels(image_precision(named, providers, chooses_codes=codes), providers)
 
 
 def engine_options(args: ReplicaArgs) -> ImageEngine:

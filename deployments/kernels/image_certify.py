@@ -29,11 +29,11 @@ from deployments.kernels.certificate_file import read_record, write_certificate
 from deployments.kernels.certified_once import MEASURES_WITH, certify_build_once, processor
 from deployments.kernels.image_build import image_key
 from deployments.kernels.image_names import REFERENCE_FILE
+from deployments.kernels.image_runtime import image_provider
 from deployments.kernels.image_session import Array, Floats, ImageParts, open_parts, read_facts
-from deployments.kernels.providers import CPU_ONLY
+from deployments.kernels.providers import CPU_ONLY, ProviderChoice
 
 FORMAT = 2  # counted up by whoever changes what a certificate says
-PROVIDER = CPU_ONLY.providers[0]
 LIBRARIES = ("diffusers", "numpy", "onnxruntime-gpu", "torch", "transformers")
 ROUNDS = 5
 
@@ -46,6 +46,7 @@ def certify_image_once(
     home: Path,
     progress: Progress,
     pipeline: Pipeline | None = None,
+    choice: ProviderChoice = CPU_ONLY,
 ) -> None:
     """Writes the certificate of a build that is there, unless it has one that still holds.
 
@@ -57,9 +58,9 @@ def certify_image_once(
         image_key(model, precision),
         kernel_cache(home),
         progress,
-        holds=_holds,
+        holds=lambda folder: _holds(folder, image_provider(precision, choice)),
         certify=lambda folder: write_certificate(
-            folder, _measured(model, precision, folder, pipeline)
+            folder, _measured(model, precision, folder, pipeline, choice)
         ),
     )
 
@@ -86,20 +87,24 @@ def part_parity(parts: ImageParts, name: str, reference: dict[str, Array]) -> Pa
     )
 
 
-def _holds(folder: Path) -> bool:
+def _holds(folder: Path, provider: str) -> bool:
     record = read_image_certificate(folder)
     return record is not None and (
         record.format,
         record.cpu,
         record.provider,
         record.versions.get(MEASURES_WITH),
-    ) == (FORMAT, processor(), PROVIDER, version(MEASURES_WITH))
+    ) == (FORMAT, processor(), provider, version(MEASURES_WITH))
 
 
 def _measured(
-    model: InstalledModel, precision: str, folder: Path, pipeline: Pipeline | None
+    model: InstalledModel,
+    precision: str,
+    folder: Path,
+    pipeline: Pipeline | None,
+    choice: ProviderChoice,
 ) -> ImageCertificate:
-    parts = open_parts(folder, threads=0)
+    parts = open_parts(folder, precision, threads=0, choice=choice)
     facts = read_facts(folder)
     with np.load(folder / REFERENCE_FILE) as kept:
         reference: dict[str, Array] = dict(kept)
@@ -129,7 +134,7 @@ def _measured(
         bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         versions={name: version(name) for name in LIBRARIES},
         cpu=processor(),
-        provider=PROVIDER,
+        provider=image_provider(precision, choice),
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from bestiary.errors import KernelError
 from deployments.kernels.image_names import FACTS_FILE
+from deployments.kernels.image_runtime import open_image_graph
 from deployments.kernels.model_files import GRAPH_FILE
 from deployments.kernels.providers import CPU_ONLY, ProviderChoice
-from deployments.kernels.sessions import SessionSettings, open_session
+from deployments.kernels.sessions import SessionSettings
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
@@ -61,11 +62,16 @@ class ImageParts:
             raise KernelError(f"{part} does not run: {error}") from error
 
 
-def open_parts(folder: Path, threads: int, choice: ProviderChoice = CPU_ONLY) -> ImageParts:
+def open_parts(
+    folder: Path, precision: str, threads: int, choice: ProviderChoice = CPU_ONLY
+) -> ImageParts:
     """All graphs of a build. `threads` 0: all cores. Raises KernelError."""
     facts = read_facts(folder)["parts"]
     settings = SessionSettings(threads=threads)
-    sessions = {name: open_session(folder / name / GRAPH_FILE, choice, settings) for name in facts}
+    sessions = {
+        name: open_image_graph(folder / name / GRAPH_FILE, precision, choice, settings)
+        for name in facts
+    }
     return ImageParts(sessions, facts)
 
 

@@ -29,7 +29,7 @@ from deployments.image.diffusion.scoring import TextScorer
 from deployments.image.diffusion.served import Enlarging, Scorer, ServedModel
 from deployments.image.diffusion.service import DiffusionService
 from deployments.image.limits import ImageLimits, limits_of
-from deployments.image.opening import engine_options
+from deployments.image.opening import engine_options, kernels_of
 from deployments.kernels import image_names as names
 from deployments.kernels.encoder import OpenEncoder, open_encoder, prepare_encoder_kernel
 from deployments.kernels.image_build import build_image_once
@@ -48,11 +48,11 @@ UPSCALE_NOISE_LEVEL = 20  # StableDiffusionUpscalePipeline's
 
 def prepare(model: InstalledModel, args: ReplicaArgs, home: Path, progress: Progress) -> None:
     """Builds and certifies the graphs, and those of the encoder that reads prompts."""
-    precision = engine_options(args).precision
-    folder = build_image_once(model, precision, home, progress)
+    kernels = kernels_of(args)
+    folder = build_image_once(model, kernels.precision, home, progress)
     pipeline = pipeline_parity(model, folder, home)
-    certify_image_once(model, precision, home, progress, pipeline)
-    require_tolerated(model, precision, home)
+    certify_image_once(model, kernels.precision, home, progress, pipeline, kernels.providers)
+    require_tolerated(model, kernels.precision, home)
     encoder = model.card.image.text_encoder if model.card.image else None
     if encoder is not None:
         reader = Garden(home).install(encoder, progress)
@@ -63,9 +63,10 @@ def open_service(model: InstalledModel, args: ReplicaArgs, home: Path) -> Diffus
     """Raises CardNotInstalled where `prepare` was not run before, and KernelError."""
     torch.set_num_threads(1)  # it steps small pictures; ONNX Runtime has the cores
     options = engine_options(args)
-    folder = build_image_once(model, options.precision, home, Silent())
-    require_tolerated(model, options.precision, home)
-    networks = open_parts(folder, args.resources.threads)
+    kernels = kernels_of(args)
+    folder = build_image_once(model, kernels.precision, home, Silent())
+    require_tolerated(model, kernels.precision, home)
+    networks = open_parts(folder, kernels.precision, args.resources.threads, kernels.providers)
     encoder = _encoder(model, args.resources.threads, home)
     limits = LoopLimits(options.max_wait_ms / 1e3, args.queue.max_ongoing_requests)
     return service_of(model, networks, encoder, limits_of(options), options.rows, limits)

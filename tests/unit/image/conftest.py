@@ -54,7 +54,7 @@ def exported(
         if name not in known:
             model = make(home / name)
             folder = build_image_once(model, "fp32", home, Silent())
-            known[name] = Exported(model, open_parts(folder, threads=1), home)
+            known[name] = Exported(model, open_parts(folder, "fp32", threads=1), home)
         return known[name]
 
     return export

@@ -50,7 +50,7 @@ def args_of(model: InstalledModel, requests: int = 16, **engine: object) -> Repl
         resources=Resources(threads=1),
         scaling=Scaling(),
         queue=Queue(max_ongoing_requests=requests),
-        image=ImageEngine(**{"max_wait_ms": 1.0} | engine),  # type: ignore[arg-type]
+        image=ImageEngine(**{"precision": "fp32", "max_wait_ms": 1.0} | engine),  # type: ignore[arg-type]
     )
 
 

@@ -60,5 +60,5 @@ def test_a_build_outside_its_tolerance_is_refused(unconditional: Exported) -> No
 
 
 def test_an_unknown_precision_is_refused(unconditional: Exported) -> None:
-    with pytest.raises(KernelError, match="fp32, fp16, int8"):
+    with pytest.raises(KernelError, match="fp32, bf16mix, fp16, int8"):
         build_image_once(unconditional.model, "int2", unconditional.home, Silent())

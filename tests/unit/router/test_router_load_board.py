@@ -174,8 +174,10 @@ async def test_serve_is_asked_rarely_while_nothing_changes_and_often_after_a_dea
 
 async def test_serve_is_asked_all_the_time_while_a_deployment_lacks_replicas() -> None:
     cluster, handle = Cluster(1), model(FakeReply(QUIET))
-    deployment = profile().deployments[NAME].model_copy(
-        update={"scaling": Scaling(min_replicas=2, max_replicas=2)}
+    deployment = (
+        profile()
+        .deployments[NAME]
+        .model_copy(update={"scaling": Scaling(min_replicas=2, max_replicas=2)})
     )
     watch = board(cluster, handle, deployment)
     watch.start()
