@@ -35,6 +35,8 @@ SERVED = (
     "tokenizer_config.json",
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
 )
 _FILES = re.compile(r"^ {4}files:.*\n", re.MULTILINE)
 

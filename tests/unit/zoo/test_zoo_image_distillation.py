@@ -17,6 +17,7 @@ from zoo.image.emoji_fast import (
     student_times,
     ways_of,
 )
+from zoo.image.emoji_latents import pictures_of_latents
 from zoo.image.noising import scheduler_config
 
 
@@ -37,7 +38,7 @@ class Knowing(nn.Module):
     def __init__(self, clean: Tensor, noise: Tensor) -> None:
         super().__init__()
         self.clean, self.noise = clean, noise
-        self.signals = DDIMScheduler.from_config(scheduler_config(pixels=True)).alphas_cumprod
+        self.signals = DDIMScheduler.from_config(scheduler_config(pixels=False)).alphas_cumprod
 
     def forward(self, noised: Tensor, times: Tensor, prompts: Tensor) -> SimpleNamespace:
         kept = self.signals[times][:, None, None, None]
@@ -67,13 +68,12 @@ def test_student_that_knows_the_way_misses_nothing_and_one_that_does_not_misses(
 
 
 def test_ways_begin_with_noise_end_with_a_picture_and_are_gone_in_the_students_steps() -> None:
-    teacher = emoji_text_to_image.untrained(0, channels=(8, 16, 16))
+    teacher = emoji_text_to_image.untrained(0, channels=(8, 16))
     teacher.eval()
     assert isinstance(teacher, UNet2DConditionModel)
     gone = ways_of(teacher, ("red", "blue"), Words(), seed=3, guidance=2.0)  # type: ignore[arg-type]
-    assert gone.states.shape == (2, STUDENT_STEPS + 1, 3, 32, 32)
+    assert gone.states.shape == (2, STUDENT_STEPS + 1, 4, 16, 16)
     assert abs(float(gone.states[:, 0].float().std()) - 1) < 0.05
-    assert float(gone.states[:, -1].abs().max()) <= 1.01  # clipped on its way
     again = emoji_text_to_image.pictures_of(
         teacher,
         Words(),  # type: ignore[arg-type]
@@ -82,16 +82,17 @@ def test_ways_begin_with_noise_end_with_a_picture_and_are_gone_in_the_students_s
         steps=STUDENT_STEPS * PART,
         guidance=2.0,
     )
-    assert torch.allclose(gone.states[:, -1].float(), again, atol=5e-3)
+    pictures = pictures_of_latents(gone.states[:, -1].float())
+    assert torch.allclose(pictures, again, atol=2e-2)
 
 
 def test_students_times_are_those_of_the_sampler_it_is_served_with() -> None:
-    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=True))
+    scheduler = DDIMScheduler.from_config(scheduler_config(pixels=False))
     scheduler.set_timesteps(STUDENT_STEPS)
     times, signals = student_times()
     assert times.tolist() == scheduler.timesteps.tolist() == [999, 749, 499, 249]
     assert float(signals.signal[-1]) == 1.0
     assert float(signals.spread[-1]) == 0.0
-    finer = DDIMScheduler.from_config(scheduler_config(pixels=True))
+    finer = DDIMScheduler.from_config(scheduler_config(pixels=False))
     finer.set_timesteps(STUDENT_STEPS * PART)
     assert set(times.tolist()) <= {int(time) for time in finer.timesteps}

@@ -34,7 +34,8 @@ def test_ssim_of_the_same_picture_is_one_and_falls_with_noise() -> None:
 
 
 def test_ssim_of_flat_pictures_is_its_luminance_term() -> None:
-    one, other = torch.full((1, 1, 11, 11), 0.5), torch.full((1, 1, 11, 11), 0.25)
+    # Of a range of 2 that begins at -1: 0.5 and 0.25 over black.
+    one, other = torch.full((1, 1, 11, 11), -0.5), torch.full((1, 1, 11, 11), -0.75)
     constant = (2 * 0.01) ** 2
     expected = (2 * 0.5 * 0.25 + constant) / (0.5**2 + 0.25**2 + constant)
     assert float(ssim(one, other)) == pytest.approx(expected, abs=1e-5)
