@@ -48,6 +48,7 @@ from bestiary.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 PORT = 8970
+PRECISION = "auto"  # what a profile has that says nothing
 ENGINE, FASTAPI, LITSERVE = "engine", "FastAPI", "LitServe"
 PEERS = (FASTAPI, LITSERVE)
 STEPS = 20
@@ -150,7 +151,7 @@ def contenders(found: dict[str, BenchmarkModel], scratch: Path, peers: Path) -> 
     args = [*folders, str(encoder)]
     ours = Path(sys.executable)
     return [
-        Contender(ENGINE, ours, "benchmarks.images.engine_worker", PORT, [str(scratch), "fp32"]),
+        Contender(ENGINE, ours, "benchmarks.images.engine_worker", PORT, [str(scratch), PRECISION]),
         Contender(FASTAPI, ours, "benchmarks.images.fastapi_worker", PORT + 1, args),
         Contender(
             LITSERVE, peers / "bin/python", "benchmarks.images.litserve_worker", PORT + 2, args
@@ -234,7 +235,7 @@ def quality_goals(points: Sequence[quality.Point]) -> list[tuple[Goal, float]]:
 def service_for_quality(one: BenchmarkModel):  # type: ignore[no-untyped-def]
     from benchmarks.images.engine_worker import service
 
-    return service(one, "fp32")
+    return service(one, PRECISION)
 
 
 def main() -> int:

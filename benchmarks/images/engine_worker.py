@@ -32,13 +32,15 @@ from bestiary.schemas.image import (
     TextToImageRequest,
 )
 from bestiary.settings import Settings
-from deployments.image.diffusion.loop import LoopLimits
 from deployments.image.diffusion.opening import service_of
 from deployments.image.diffusion.service import DiffusionService
 from deployments.image.limits import ImageLimits
 from deployments.kernels.encoder import open_encoder, prepare_encoder_kernel
 from deployments.kernels.image_build import build_image_once
+from deployments.kernels.image_runtime import image_precision
 from deployments.kernels.image_session import open_parts
+from deployments.kernels.providers import CPU_ONLY
+from deployments.turn_loop import LoopLimits
 
 LIMITS = ImageLimits(max_pixels=1024 * 1024, max_images=64, max_steps=1000)
 ROWS = 32
@@ -51,6 +53,7 @@ services: dict[str, DiffusionService] = {}
 
 def service(one: BenchmarkModel, precision: str) -> DiffusionService:
     home = Settings().home
+    precision = image_precision(precision, CPU_ONLY)
     folder = build_image_once(one.model, precision, home, Silent())
     encoder = None
     facts = one.model.card.image
