@@ -27,7 +27,7 @@ from zoo.model_page import Page, Shown, Table, write_page
 from zoo.recipe import ZOO
 from zoo.training import State
 
-SEED, STEPS = 13, 4000
+SEED, STEPS = 13, 3000
 FACES_SEED, FACES_STEPS = 47, 800
 SAMPLED = 192  # pictures of a Frechet distance
 STEP_COUNTS = (25, 10)  # DDIM
