@@ -154,7 +154,8 @@ def _way(guess: Guess, noise: Tensor) -> Tensor:
     state = noise
     found = [state]
     for place, time in enumerate(scheduler.timesteps):
-        velocity = guess(state, time.repeat(len(state)).long())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            velocity = guess(state, time.repeat(len(state)).long()).float()
         state = scheduler.step(velocity, time, state).prev_sample
         if (place + 1) % PART == 0:
             found.append(state)
