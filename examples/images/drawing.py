@@ -25,6 +25,16 @@ def face(side: int = 64) -> Picture:
     return as_picture(image)
 
 
+def heart(side: int = 64) -> Picture:
+    """A red one, on white."""
+    image = Image.new("RGB", (side, side), "white")
+    draw, unit = ImageDraw.Draw(image), side / 16
+    for x in (1.5, 7.5):
+        draw.ellipse((x * unit, 2 * unit, (x + 7) * unit, 9 * unit), "#dd2e44")
+    draw.polygon([(2 * unit, 7 * unit), (14 * unit, 7 * unit), (8 * unit, 15 * unit)], "#dd2e44")
+    return as_picture(image)
+
+
 def upper_half(side: int = 64) -> Picture:
     """A mask: white above, black below."""
     image = Image.new("L", (side, side), 0)

@@ -2,8 +2,8 @@
 
 from bestiary_client import Bestiary
 from contact_sheet import save_sheet
-from drawing import face, upper_half
+from drawing import face, heart
 
 with Bestiary() as client:
-    frames = client.images.interpolate(face(), upper_half(), frames=8)
+    frames = client.images.interpolate(face(), heart(), frames=8)
 print(save_sheet([frames], "interpolation.png"))

@@ -70,7 +70,7 @@ class EmojiDiffusion(DiffusionTrainee):
                 f" of {SAMPLED} samples, which is few: compare them with each other only."
             ),
             tables=(self._distances(made),),
-            parameters=parameters_of(self.model),
+            parameters=parameters_of(self.model, vae()),
             planned_steps=self.planned,
             seed=self.seed,
             headline={"frechet_distance": distance(best, scaled(self.held_out.pixels))},

@@ -20,6 +20,7 @@ from zoo.image.emoji_fast import (
     drawn_prompts,
     ways_of,
 )
+from zoo.image.emoji_latents import vae
 from zoo.image.emoji_text_to_image import GUIDANCE, STEPS, pictures_of
 from zoo.image.emoji_text_to_image_export import (
     MEASURED_TITLES,
@@ -75,7 +76,7 @@ class EmojiFast(FastTrainee):
                 f" real pictures, {SAID}."
             ),
             tables=(table,),
-            parameters=parameters_of(self.model),
+            parameters=parameters_of(self.model, vae()),
             planned_steps=TRAINING_STEPS,
             seed=SEED,
             shown=(

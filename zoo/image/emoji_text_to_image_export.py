@@ -80,7 +80,7 @@ class EmojiTextToImage(TextToImageTrainee):
                 " pictures."
             ),
             tables=judged.tables(),
-            parameters=parameters_of(self.model),
+            parameters=parameters_of(self.model, vae()),
             planned_steps=TRAINING_STEPS,
             seed=SEED,
             headline={

@@ -60,8 +60,8 @@ def write_json(content: Mapping[str, object], path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def parameters_of(model: nn.Module) -> int:
-    return sum(one.numel() for one in model.parameters())
+def parameters_of(*networks: nn.Module) -> int:
+    return sum(one.numel() for network in networks for one in network.parameters())
 
 
 def write_grid(
