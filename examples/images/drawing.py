@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from bestiary_client import Picture
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 
 def as_picture(image: Image.Image) -> Picture:
@@ -32,6 +32,14 @@ def heart(side: int = 64) -> Picture:
     for x in (1.5, 7.5):
         draw.ellipse((x * unit, 2 * unit, (x + 7) * unit, 9 * unit), "#dd2e44")
     draw.polygon([(2 * unit, 7 * unit), (14 * unit, 7 * unit), (8 * unit, 15 * unit)], "#dd2e44")
+    return as_picture(image)
+
+
+def digit(which: str, side: int = 64) -> Picture:
+    """White on black, as large as the picture."""
+    image = Image.new("RGB", (side, side), "black")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(side)
+    draw.text((side / 2, side / 2), which, "white", font, anchor="mm")
     return as_picture(image)
 
 
