@@ -73,86 +73,31 @@ def _random(name: str, folder: Path) -> InstalledModel:
 
 
 def _unconditional(folder: Path) -> None:
-    import torch
-    from diffusers import DDIMScheduler, UNet2DModel
+    from zoo.image.emoji_diffusion import untrained
 
-    torch.manual_seed(0)
-    UNet2DModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(64, 128),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-        attention_head_dim=32,
-    ).save_pretrained(folder / "unet")
-    _vae(folder)
-    scheduler = DDIMScheduler(
-        prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=False
-    )
-    scheduler.save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "UnconditionalLatentPipeline",
-        "unet": ["diffusers", "UNet2DModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    untrained(0).save_pretrained(folder / "unet")
+    _latent_pipeline(folder, "UnconditionalLatentPipeline", "UNet2DModel")
 
 
 def _text(folder: Path) -> None:
-    import torch
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from zoo.image.emoji_text_to_image import untrained
 
-    torch.manual_seed(0)
-    UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(80, 160),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=8,
-        attention_head_dim=4,
-        norm_num_groups=8,
-    ).save_pretrained(folder / "unet")
-    _vae(folder)
-    DDIMScheduler(
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        clip_sample=False,
-        timestep_spacing="trailing",
-        steps_offset=1,
-    ).save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    untrained(0).save_pretrained(folder / "unet")
+    _latent_pipeline(folder, "TextToImagePipeline", "UNet2DConditionModel")
     said = {"text_encoder": ENCODER, "max_tokens": TOKENS}
     (folder / "conditioning.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-def _vae(folder: Path) -> None:
-    from diffusers import AutoencoderKL
+def _latent_pipeline(folder: Path, pipeline: str, unet: str) -> None:
+    """All that stands beside the UNet."""
+    from zoo.image.emoji_vae import untrained
+    from zoo.image.noising import scheduler_config
+    from zoo.image.saving import save_scheduler, write_index
 
-    AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 64),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=64,
-        mid_block_add_attention=False,
-    ).save_pretrained(folder / "vae")
+    untrained(0).save_pretrained(folder / "vae")
+    save_scheduler(scheduler_config(pixels=False), folder / "scheduler")
+    components = {"unet": unet, "vae": "AutoencoderKL", "scheduler": "DDIMScheduler"}
+    write_index(folder, pipeline, components)
 
 
 def _enlarging(folder: Path) -> None:
