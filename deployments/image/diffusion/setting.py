@@ -61,16 +61,14 @@ def _sample(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting
     if request.latent_terms:
         raise UnsupportedParameter("diffusion has no latent arithmetic", "latent_terms")
     label = model.label_number(request.label)
-    prompt = words_of(None, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, None, model)
     start = Start(_shape(model, *model.size(request.width, request.height)))
     return Setting(made, start, _conditions(prompt, made, model, label=label))
 
 
 def _of_text(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, TextToImageRequest)
-    prompt = words_of(request.prompt, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, request.prompt, model)
     start = Start(_shape(model, *model.size(request.width, request.height)))
     return Setting(made, start, _conditions(prompt, made, model))
 
@@ -78,8 +76,7 @@ def _of_text(request: ImageRequest, pixels: Given, model: ServedModel) -> Settin
 def _from_image(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, ImageToImageRequest | VariationRequest)
     asked = request.prompt if isinstance(request, ImageToImageRequest) else None
-    prompt = words_of(asked, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, asked, model)
     start = Start(_own_shape(model), _encoded(pixels, model), from_noise=False)
     return Setting(made, start, _conditions(prompt, made, model), request.strength)
 
@@ -87,8 +84,7 @@ def _from_image(request: ImageRequest, pixels: Given, model: ServedModel) -> Set
 def _inpainted(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, InpaintRequest)
     assert pixels.mask is not None
-    prompt = words_of(request.prompt, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, request.prompt, model)
     fresh = _places(pixels.mask, model.codec.factor)
     start = Start(
         _own_shape(model), _encoded(pixels, model), fresh, from_noise=request.strength >= 1
@@ -103,8 +99,7 @@ def _enlarged(request: ImageRequest, pixels: Given, model: ServedModel) -> Setti
     enlarging = model.enlarging
     if enlarging is None:
         raise UnsupportedParameter(f"{model.card.id} does not enlarge pictures", "model")
-    prompt = words_of(request.prompt, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, request.prompt, model)
     low = _padded(to_floats(pixels.image), model)
     height, width = pixels.image.shape[:2]
     size = width * enlarging.scale, height * enlarging.scale
@@ -121,8 +116,7 @@ def _enlarged(request: ImageRequest, pixels: Given, model: ServedModel) -> Setti
 
 def _watched(request: ImageRequest, pixels: Given, model: ServedModel) -> Setting:
     assert isinstance(request, TrajectoryRequest)
-    prompt = words_of(request.prompt, follows_text=model.follows_text)
-    made = _plan(request.denoising, prompt, model)
+    made, prompt = _planned(request.denoising, request.prompt, model)
     label = model.label_number(request.label)
     conditions = _conditions(prompt, made, model, label=label)
     if pixels.image is None:
@@ -142,12 +136,16 @@ SETTERS: Mapping[type[ImageRequest], Callable[[ImageRequest, Given, ServedModel]
 }
 
 
-def _plan(asked: Denoising, prompt: TextPrompt | None, model: ServedModel) -> Plan:
-    said = prompt is not None and bool(prompt.text or prompt.negative)
+def _planned(
+    asked: Denoising, said: TextPrompt | None, model: ServedModel
+) -> tuple[Plan, TextPrompt | None]:
+    """How, and towards which words."""
     follows = model.follows_text
-    made = plan(asked, model.facts.denoising, model.limits, follows_text=follows, guided=said)
+    prompt = words_of(said, follows_text=follows)
+    guided = prompt is not None and bool(prompt.text or prompt.negative)
+    made = plan(asked, model.facts.denoising, model.limits, follows_text=follows, guided=guided)
     require_guidance(prompt, made.guidance)
-    return made
+    return made, prompt
 
 
 def _conditions(
