@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
@@ -20,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.replica import ReplicaLoad
+from deployments.turn_task import TurnTask
 
 LOG = logging.getLogger(__name__)
 SPEED_MEMORY = 0.9  # share of the old estimate that a new measurement leaves
@@ -78,13 +79,14 @@ class Ticket(Generic[EventT]):
     started: bool = False
 
 
-class TurnLoop(ABC, Generic[JobT, EventT]):
+class TurnLoop(TurnTask, Generic[JobT, EventT]):
     """`start` before use, `stop` after. `executor` should have one thread."""
 
     def __init__(
         self, engine: TurnEngine[JobT, EventT], limits: LoopLimits, executor: Executor, speed: float
     ) -> None:
         """`speed`: a guess at work per second, until something was measured."""
+        super().__init__()
         self._turning = engine
         self._limits = limits
         self._executor = executor
@@ -93,7 +95,6 @@ class TurnLoop(ABC, Generic[JobT, EventT]):
         # With None: cancelled.
         self._inbox: deque[tuple[Ticket[EventT], Sequence[JobT] | None]] = deque()
         self._arrival = asyncio.Event()
-        self._turns: asyncio.Task[None] | None = None
 
     @abstractmethod
     def _ends(self, event: EventT) -> bool:
@@ -110,22 +111,6 @@ class TurnLoop(ABC, Generic[JobT, EventT]):
     def _fault(self, event: EventT) -> Exception | None:
         """What ends the whole request."""
         return None
-
-    def start(self) -> None:
-        """Needs a running event loop; starting twice is starting once."""
-        if self._turns is None:
-            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
-
-    async def stop(self) -> None:
-        """Fails what is under way."""
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-        self._fail_everyone(EngineFailure("the engine stopped"))
-
-    @property
-    def is_alive(self) -> bool:
-        return self._turns is None or not self._turns.done()
 
     def admit(self) -> Ticket[EventT]:
         """To be given back by `leave`. Raises Overloaded and EngineFailure."""

@@ -20,6 +20,7 @@ from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.replica import ReplicaLoad
 from deployments.encoder.heads import Head
 from deployments.kernels.encoder_session import EncoderText
+from deployments.turn_task import TurnTask
 
 Answer = TypeVar("Answer")
 Run = Callable[[Head[object], Sequence[EncoderText]], Sequence[object]]
@@ -64,38 +65,19 @@ class _Taken:
     position: int
 
 
-class Batcher:
+class Batcher(TurnTask):
     """`start` before use, `stop` after. `executor` should have one thread."""
 
     def __init__(self, run: Run, limits: BatcherLimits, executor: Executor) -> None:
+        super().__init__()
         self._run_engine = run
         self._limits = limits
         self._executor = executor
         self._requests: deque[_Request] = deque()
         self._arrival = asyncio.Event()
         self._tokens_per_s = GUESSED_TOKENS_PER_S
-        self._turns: asyncio.Task[None] | None = None
         self._turn = 0
         self._last_turn_of: dict[Head[object], int] = {}
-
-    def start(self) -> None:
-        """Needs a running event loop; starting twice is starting once."""
-        if self._turns is None:
-            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
-
-    async def stop(self) -> None:
-        """Fails what still waits."""
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-        for request in self._requests:
-            _fail(request, EngineFailure("the engine stopped"))
-        self._requests.clear()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether turns are being taken, or have not been asked for yet."""
-        return self._turns is None or not self._turns.done()
 
     async def run(
         self, head: Head[Answer], inputs: Sequence[EncoderText], deadline_s: float | None = None
@@ -133,6 +115,11 @@ class Batcher:
             slots=self._limits.max_requests,
             queue_wait_s=self._expected_wait_s(),
         )
+
+    def _fail_everyone(self, error: EngineFailure) -> None:
+        for request in self._requests:
+            _fail(request, error)
+        self._requests.clear()
 
     async def _take_turns(self) -> None:
         while True:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bestiary.errors import DeadlineExceeded, EngineFailure, Overloaded
 from bestiary.schemas.replica import ReplicaLoad
+from deployments.turn_task import TurnTask
 
 LOG = logging.getLogger(__name__)
 Array = NDArray[np.generic]
@@ -84,10 +85,9 @@ class _Ticket:
     answers: asyncio.Queue[list[Answer] | EngineFailure] = field(default_factory=asyncio.Queue)
 
 
-class RowBatcher:
-    """`start` before use, `stop` after."""
-
+class RowBatcher(TurnTask):
     def __init__(self, networks: Runs, limits: RowLimits, executor: Executor) -> None:
+        super().__init__()
         self.counts = RowCounts()
         self._networks = networks
         self._limits = limits
@@ -96,27 +96,8 @@ class RowBatcher:
         self._tickets: deque[_Ticket] = deque()
         self._arrival = asyncio.Event()
         self._row_s: dict[str, float] = {}
-        self._turns: asyncio.Task[None] | None = None
         self._turn = 0
         self._last_turn_of: dict[Kind, int] = {}
-
-    def start(self) -> None:
-        """Needs a running event loop; starting twice is starting once."""
-        if self._turns is None:
-            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
-
-    async def stop(self) -> None:
-        """Fails what still waits."""
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-        for ticket in self._tickets:
-            ticket.answers.put_nowait(EngineFailure("the engine stopped"))
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether turns are being taken, or have not been asked for yet."""
-        return self._turns is None or not self._turns.done()
 
     @contextmanager
     def admitted(self) -> Iterator[Guest]:
@@ -171,6 +152,10 @@ class RowBatcher:
             slots=self._limits.max_requests,
             queue_wait_s=self._expected_wait_s(),
         )
+
+    def _fail_everyone(self, error: EngineFailure) -> None:
+        for ticket in self._tickets:
+            ticket.answers.put_nowait(error)
 
     async def _take_turns(self) -> None:
         while True:
