@@ -20,7 +20,7 @@ $(STAMPS)/installed: pyproject.toml clients/python/pyproject.toml
 
 $(STAMPS)/for-tests: $(STAMPS)/installed
 	@echo "== installing what checks and tests need"
-	@$(PIP) install --quiet -e '.[check,test,s3,zoo]' -e clients/python
+	@$(PIP) install --quiet -e '.[check,test,s3]' -e clients/python
 	@touch $@
 
 setup: $(STAMPS)/installed ## venv in .venv, pinned install, weights
@@ -48,7 +48,6 @@ test-slow: $(STAMPS)/for-tests ## what takes longer: fault injection, long loads
 BENCHMARKS := gateway encoder_kernels encoder decoder_kernels constraints step_profile text_engine \
 	seq2seq attention
 bench: $(STAMPS)/for-tests ## every benchmark, with the peers that are there (BESTIARY_PEERS)
-	@$(PIP) install --quiet -e '.[bench]'
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: down ## the venv and caches; state under BESTIARY_HOME stays

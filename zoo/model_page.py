@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from zoo.curves import draw, write_csv
+from training.curves import draw, write_csv
+from training.loop import State
 from zoo.data.packages import Package
-from zoo.training import State
 
 
 @dataclass(frozen=True)

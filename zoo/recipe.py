@@ -15,9 +15,9 @@ from typing import Protocol
 
 from rich.console import Console
 
+from training.loop import Plan, State, Trainee, load, train
 from zoo.card_files import pin_files
 from zoo.data.packages import cache_folder
-from zoo.training import Plan, State, Trainee, load, train
 
 ZOO = Path(__file__).parent
 

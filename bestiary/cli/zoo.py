@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +16,8 @@ from rich.table import Table
 
 from bestiary.cli.context import Context
 from bestiary.cli.screen import console
-from bestiary.errors import GardenError, NotFound
+from bestiary.errors import NotFound
 from bestiary.garden.garden import REPOSITORY_ZOO
-
-NEEDED = ("matplotlib", "sacrebleu")  # beside what the platform has
 
 app = typer.Typer(
     help="The zoo: small models and the recipes that made them.", no_args_is_help=True
@@ -60,14 +57,11 @@ def train(
 ) -> None:
     """Train a model of the zoo by its recipe, and export it with its held-out figures.
 
-    Needs `pip install -e '.[zoo]'`. Data comes out of registry packages, checked and cached.
+    Data comes out of registry packages, checked and cached.
     """
     known = recipes()
     if name not in known:
         raise NotFound(f"no recipe {name!r}; there are: {', '.join(known)}")
-    missing = [module for module in NEEDED if find_spec(module) is None]
-    if missing:
-        raise GardenError(f"recipes need {', '.join(missing)}: pip install -e '.[zoo]'")
     options = ["--resume"] if resume else []
     options += ["--export"] if export else []
     options += ["--steps", str(steps)] if steps is not None else []

@@ -1,6 +1,6 @@
 """The recurrent encoder-decoder with Bahdanau's attention, or without (arXiv:1409.0473).
 
-The model is `zoo/architectures/recurrent_seq2seq.py`, which gives its equations and its
+The model is `training/architectures/recurrent_seq2seq.py`, which gives its equations and its
 tensors' names. The encoder's GRU stays in float32 in every precision: its operator takes no
 other weights.
 """

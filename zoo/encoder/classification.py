@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from zoo.batch_order import BatchOrder
+from training.batch_order import BatchOrder
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.minilm import base_tokenizer, label_config, with_head
 from zoo.encoder.padded_text import attention_of, stacked
@@ -39,7 +39,7 @@ class ClassFigures:
 
 
 class ClassTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: BertForSequenceClassification
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.loop import State
 from zoo.data.code_mentions import Sentence, sentences
 from zoo.data.docstrings import docstrings, licences
 from zoo.data.held_out import split
@@ -12,7 +13,6 @@ from zoo.encoder.delta_export import LICENSE, export_delta, learned_parameters
 from zoo.encoder.token_classification import ANY, TokenTrainee
 from zoo.half_precision import round_learned_to_half
 from zoo.model_page import Page, Table, write_page
-from zoo.training import State
 
 SHARE, SPLIT_SEED = 0.08, 19
 SEED, STEPS = 7, 550

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertForPreTraining
 
-from zoo.batch_order import BatchOrder
+from training.batch_order import BatchOrder
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.masking import Masked, mask
 from zoo.encoder.minilm import base_tokenizer, with_head
@@ -47,7 +47,7 @@ class Figures:
 
 
 class PretrainingTrainee:
-    """See `zoo.training.Trainee`. `held_out` is by domain; the first one is measured on the way."""
+    """See `training.loop.Trainee`. `held_out` is by domain; its first is measured on the way."""
 
     model: BertForPreTraining
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.loop import State
 from zoo.data.docstrings import licences
 from zoo.data.packages import BIBLES, MINILM, SPAM_ASSASSIN
 from zoo.encoder.delta_export import LICENSE, export_delta, learned_parameters
@@ -11,7 +12,6 @@ from zoo.encoder.pretraining import PretrainingTrainee
 from zoo.encoder.pretraining_text import texts
 from zoo.half_precision import round_learned_to_half
 from zoo.model_page import Page, Table, write_page
-from zoo.training import State
 
 SEED, STEPS = 3, 1300
 

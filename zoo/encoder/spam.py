@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.loop import State
 from zoo.data.emails import Email, emails
 from zoo.data.held_out import split
 from zoo.data.packages import MINILM, SPAM_ASSASSIN
@@ -11,7 +12,6 @@ from zoo.encoder.classification import MAX_TOKENS, ClassTrainee, Labelled
 from zoo.encoder.delta_export import LICENSE, export_delta, learned_parameters
 from zoo.half_precision import round_learned_to_half
 from zoo.model_page import Page, Table, write_page
-from zoo.training import State
 
 LABELS = ("ham", "spam")
 SHARE, SPLIT_SEED = 0.15, 17

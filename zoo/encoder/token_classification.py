@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertForTokenClassification
 
-from zoo.batch_order import BatchOrder
+from training.batch_order import BatchOrder
 from zoo.data.code_mentions import KINDS, Sentence
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.minilm import base_tokenizer, label_config, with_head
@@ -44,7 +44,7 @@ class SpanFigures:
 
 
 class TokenTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: BertForTokenClassification
 

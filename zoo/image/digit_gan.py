@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from zoo.architectures.conditional_gan import ConditionalGan, GanConfig
+from training.architectures.conditional_gan import ConditionalGan, GanConfig
 from zoo.data.digits import CLASSES, SIDE, Digits
 from zoo.image.digit_reader import Judge
 from zoo.image.measures import frechet_distance
@@ -24,7 +24,7 @@ QUICK_PICTURES = 500
 
 
 class GanTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: ConditionalGan
 

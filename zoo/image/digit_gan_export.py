@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from zoo.curves import Row
+from training.curves import Row
+from training.loop import State
 from zoo.data.digits import CLASSES, digits
 from zoo.data.packages import SCIKIT_LEARN
 from zoo.half_precision import round_to_half
@@ -26,7 +27,6 @@ from zoo.image.digit_reader import FEATURES, judge
 from zoo.image.measures import frechet_distance
 from zoo.image.saving import parameters_of, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 SEED, STEPS = 31, 3000
 JUDGED = 2000  # generated digits

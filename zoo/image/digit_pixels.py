@@ -25,7 +25,7 @@ AT_ONCE = 256
 
 
 class PixelTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: ImageGPTForCausalImageModeling
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from training.loop import State
 from zoo.data.digits import CLASSES, LEVELS, SIDE, digits, pictures_of
 from zoo.data.packages import SCIKIT_LEARN
 from zoo.half_precision import round_to_half
@@ -15,7 +16,6 @@ from zoo.image.digit_reader import judge
 from zoo.image.measures import frechet_distance
 from zoo.image.saving import parameters_of, write_grid, write_json
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 SEED, STEPS = 19, 700
 JUDGED = 500  # digits

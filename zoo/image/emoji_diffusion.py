@@ -20,7 +20,7 @@ FACES = ("cat-face", "monkey-face", "person")  # subcategories, beside those tha
 
 
 class DiffusionTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: UNet2DModel
 

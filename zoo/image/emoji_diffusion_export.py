@@ -8,6 +8,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from training.loop import State
 from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.half_precision import round_to_half
 from zoo.image.emoji_diffusion import DiffusionTrainee, faces
@@ -25,7 +26,6 @@ from zoo.image.saving import (
 )
 from zoo.model_page import Page, Shown, Table, write_page
 from zoo.recipe import ZOO
-from zoo.training import State
 
 SEED, STEPS = 13, 3000
 FACES_SEED, FACES_STEPS = 47, 800

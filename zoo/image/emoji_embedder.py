@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.architectures.image_embedder import ImageEmbedder, ImageEmbedderConfig
+from training.architectures.image_embedder import ImageEmbedder, ImageEmbedderConfig
 from zoo.data.captions import captions_of, title_of
 from zoo.data.emoji import EmojiSet, even_weights, small
 from zoo.image.emoji_vae import varied
@@ -25,7 +25,7 @@ AT_ONCE = 256
 
 
 class EmbedderTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: ImageEmbedder
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from training.loop import State
 from zoo.data.captions import title_of
 from zoo.data.emoji import PACKAGES, emoji, said_of, scaled, small
 from zoo.data.packages import MINILM
@@ -14,7 +15,6 @@ from zoo.image.emoji_embedder import AMONG, EmbedderTrainee, embedded
 from zoo.image.prompt_states import PromptEncoder
 from zoo.image.saving import LICENSE, parameters_of, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 SEED, STEPS = 17, 1500
 QUERIES = ("something to eat", "an animal", "an angry face", "a vehicle", "love", "a musician")

@@ -42,7 +42,7 @@ class Ways:
 
 
 class FastTrainee:
-    """See `zoo.training.Trainee`. Starts as its teacher."""
+    """See `training.loop.Trainee`. Starts as its teacher."""
 
     model: UNet2DConditionModel
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 
+from training.loop import State
 from zoo.data.captions import title_of
 from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.data.packages import MINILM, cache_folder
@@ -33,7 +34,6 @@ from zoo.image.prompt_states import PromptEncoder
 from zoo.image.saving import LICENSE, parameters_of, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
 from zoo.recipe import ZOO
-from zoo.training import State
 
 SEED, TRAINING_STEPS = 53, 800
 TEACHER = "emoji-text-to-image"

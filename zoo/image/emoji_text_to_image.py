@@ -28,7 +28,7 @@ AT_ONCE = 32
 
 
 class TextToImageTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: UNet2DConditionModel
 

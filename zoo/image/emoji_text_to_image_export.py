@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 
+from training.loop import State
 from zoo.data.captions import title_of
 from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.data.packages import MINILM
@@ -28,7 +29,6 @@ from zoo.image.saving import (
     write_json,
 )
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 SEED, TRAINING_STEPS = 43, 6500
 TEXT_ENCODER = "all-minilm-l6-v2"

@@ -13,7 +13,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from zoo.architectures.residual_upscaler import (
+from training.architectures.residual_upscaler import (
     ResidualUpscaler,
     UpscalerConfig,
     downsampled,
@@ -60,7 +60,7 @@ class Crops:
 
 
 class UpscalerTrainee:
-    """See `zoo.training.Trainee`. The absolute error, as EDSR."""
+    """See `training.loop.Trainee`. The absolute error, as EDSR."""
 
     model: ResidualUpscaler
 
@@ -85,7 +85,7 @@ class UpscalerTrainee:
 
 
 class SuperResolutionTrainee:
-    """See `zoo.training.Trainee`. After SR3 (arXiv:2104.07636), but of the residual."""
+    """See `training.loop.Trainee`. After SR3 (arXiv:2104.07636), but of the residual."""
 
     model: UNet2DModel
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoo.architectures.residual_upscaler import downsampled
+from training.architectures.residual_upscaler import downsampled
+from training.loop import State
 from zoo.data.emoji import PACKAGES, EmojiSet, emoji, said_of, scaled
 from zoo.data.packages import SCIKIT_IMAGE
 from zoo.data.photographs import photographs
@@ -35,7 +36,6 @@ from zoo.image.saving import (
     write_json,
 )
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 UPSCALER_SEED, UPSCALER_STEPS = 37, 3000
 DIFFUSION_SEED, DIFFUSION_STEPS = 41, 1000

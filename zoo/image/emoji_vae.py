@@ -21,7 +21,7 @@ QUICK_PICTURES = 48
 
 
 class VaeTrainee:
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     model: AutoencoderKL
 

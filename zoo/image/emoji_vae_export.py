@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from training.loop import State
 from zoo.data.emoji import PACKAGES, SHARE, emoji, said_of, scaled
 from zoo.data.packages import SCIKIT_IMAGE
 from zoo.data.photographs import photographs, tiles
@@ -24,7 +25,6 @@ from zoo.image.emoji_vae import (
 from zoo.image.judging import SAID, distance, floor
 from zoo.image.saving import LICENSE, parameters_of, save_component, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
-from zoo.training import State
 
 SEED, STEPS = 11, 7000
 SAMPLED = 600  # pictures of the prior

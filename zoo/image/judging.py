@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from zoo.architectures.image_embedder import ImageEmbedder
+from training.architectures.image_embedder import ImageEmbedder
 from zoo.data.emoji import EmojiSet, halved, small
 from zoo.image.emoji_embedder import embedded, features_of, retrieval_among
 from zoo.image.measures import frechet_distance

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.image.emoji_diffusion_export import SEED, STEPS, emoji_diffusion
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 
 RECIPE = Recipe(
     model="emoji-diffusion",

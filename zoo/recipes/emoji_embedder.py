@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.image.emoji_embedder_export import SEED, STEPS, emoji_embedder
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 
 RECIPE = Recipe(
     model="emoji-embedder",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.image.emoji_upscaling_export import DIFFUSION_SEED, DIFFUSION_STEPS, emoji_super_resolution
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 
 RECIPE = Recipe(
     model="emoji-super-resolution",

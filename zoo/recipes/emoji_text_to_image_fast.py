@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.image.emoji_fast_export import SEED, TRAINING_STEPS, emoji_fast
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 
 RECIPE = Recipe(
     model="emoji-text-to-image-fast",

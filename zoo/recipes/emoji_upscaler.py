@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.image.emoji_upscaling_export import UPSCALER_SEED, UPSCALER_STEPS, emoji_upscaler
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 
 RECIPE = Recipe(
     model="emoji-upscaler",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from training.loop import Plan
 from zoo.recipe import Recipe, run
-from zoo.training import Plan
 from zoo.translation.export import recurrent_translator
 from zoo.translation.plan import SEED, STEPS
 

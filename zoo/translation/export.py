@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 
 from bestiary.garden.hf_folder import HfFolder
+from training.loop import State
 from zoo.data.parallel_texts import LANGUAGES, PACKAGES, Pair
 from zoo.half_precision import round_to_half
 from zoo.model_page import Page, Table, write_page
-from zoo.training import State
 from zoo.translation.corpus import SHARE, Corpus, corpus
 from zoo.translation.plan import SEED, STEPS
 from zoo.translation.scoring import LENGTHS, Score, length_of, scores_by

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 
-from zoo.architectures.recurrent_seq2seq import RecurrentConfig, RecurrentSeq2Seq
-from zoo.batch_order import BatchOrder
+from training.architectures.recurrent_seq2seq import RecurrentConfig, RecurrentSeq2Seq
+from training.batch_order import BatchOrder
 from zoo.data.parallel_texts import LANGUAGES, Pair
 from zoo.token_ids import token_id
 from zoo.translation.batches import IGNORED, Batch, Example, collate, padded
@@ -30,7 +30,7 @@ TRANSLATED_AT_ONCE = 64
 
 
 class TranslatorTrainee(ABC):
-    """See `zoo.training.Trainee`."""
+    """See `training.loop.Trainee`."""
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer, corpus: Corpus, seed: int) -> None:
         self.model = model

@@ -39,7 +39,7 @@ from tests.unit.image.single_runs import (
     prepared,
     service_of,
 )
-from zoo.architectures.conditional_gan import ConditionalGan, GanConfig
+from training.architectures.conditional_gan import ConditionalGan, GanConfig
 
 CLASSES = ("cat", "dog", "hen")
 LATENT = 24

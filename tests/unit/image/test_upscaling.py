@@ -31,7 +31,7 @@ from tests.unit.image.single_runs import (
     prepared,
     service_of,
 )
-from zoo.architectures.residual_upscaler import ResidualUpscaler, UpscalerConfig
+from training.architectures.residual_upscaler import ResidualUpscaler, UpscalerConfig
 
 FACTOR = 4
 

@@ -20,7 +20,7 @@ from transformers import (
 from deployments.kernels.seq2seq import load_seq2seq
 from deployments.kernels.seq2seq_build import build_seq2seq
 from deployments.kernels.seq2seq_session import Seq2SeqSession
-from zoo.architectures.recurrent_seq2seq import RecurrentConfig, RecurrentSeq2Seq
+from training.architectures.recurrent_seq2seq import RecurrentConfig, RecurrentSeq2Seq
 
 VOCABULARY = 160
 LONGEST = 64

@@ -14,6 +14,7 @@ from transformers import BertConfig, BertForPreTraining, BertForTokenClassificat
 
 from bestiary.errors import ChecksumMismatch
 from bestiary.garden.delta import Delta
+from training.loop import Plan, train
 from zoo.data.code_mentions import Mention, Sentence
 from zoo.encoder import minilm
 from zoo.encoder.classification import ClassTrainee, Labelled, figures_of
@@ -22,7 +23,6 @@ from zoo.encoder.pretraining import PretrainingTrainee
 from zoo.encoder.sentence_pairs import SentencePair
 from zoo.encoder.token_classification import TokenTrainee
 from zoo.half_precision import round_learned_to_half
-from zoo.training import Plan, train
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]
 PLAN = Plan(steps=60, learning_rate=1e-2, warmup=5, seed=1, measure_every=60, bfloat16=False)

@@ -11,14 +11,15 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2D
 from torch import nn
 from transformers import ImageGPTForCausalImageModeling
 
-from zoo.architectures.conditional_gan import ConditionalGan, GanConfig
-from zoo.architectures.image_embedder import ImageEmbedder, ImageEmbedderConfig
-from zoo.architectures.residual_upscaler import (
+from training.architectures.conditional_gan import ConditionalGan, GanConfig
+from training.architectures.image_embedder import ImageEmbedder, ImageEmbedderConfig
+from training.architectures.residual_upscaler import (
     ResidualUpscaler,
     UpscalerConfig,
     downsampled,
     upsampled,
 )
+from training.loop import Plan, Trainee, train
 from zoo.data.digits import Digits
 from zoo.data.emoji import EmojiSet, Picture
 from zoo.image import emoji_text_to_image, sampling
@@ -36,7 +37,6 @@ from zoo.image.emoji_vae import (
 )
 from zoo.image.noising import Noising, scheduler_config, spread_times
 from zoo.image.saving import save_component, save_scheduler, write_grid
-from zoo.training import Plan, Trainee, train
 
 
 def some_emoji(count: int) -> EmojiSet:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.batch_order import BatchOrder
-from zoo.curves import Row, write_csv
+from training.batch_order import BatchOrder
+from training.curves import Row, write_csv
+from training.loop import CHECKPOINT, Plan, State, load, train
 from zoo.model_page import Page, Table, write_page
-from zoo.training import CHECKPOINT, Plan, State, load, train
 
 PLAN = Plan(steps=24, learning_rate=1e-2, warmup=4, seed=3, measure_every=8, checkpoint_every=5)
 

@@ -10,9 +10,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import MarianMTModel
 
-from zoo.architectures.recurrent_seq2seq import RecurrentSeq2Seq
+from training.architectures.recurrent_seq2seq import RecurrentSeq2Seq
+from training.loop import Plan, State, train
 from zoo.data.parallel_texts import LANGUAGES, Pair
-from zoo.training import Plan, State, train
 from zoo.translation.batches import IGNORED, collate
 from zoo.translation.corpus import Corpus, split
 from zoo.translation.export import MarianTranslator, RecurrentTranslator

@@ -1,0 +1,1 @@
+"""What trains: one room for each family, one loop for all (`training.loop`)."""
