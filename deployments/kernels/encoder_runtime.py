@@ -1,6 +1,6 @@
 """Which kernels an encoder's graph runs on, and the graph opened there.
 
-On a CPU OpenVINO's, where they are installed: on two cores with AMX they ran MiniLM's mixed batches
+On a CPU OpenVINO's, where they take it (Intel's only): on two cores with AMX they ran MiniLM's mixed batches
 1.3 times as fast in float32 as ONNX Runtime's own, and four times in bfloat16, which those do
 not have at all (`benchmarks/encoder.py`). Bytes stay ONNX Runtime's. Knows no model.
 """
@@ -42,7 +42,7 @@ def encoder_precision(named: str, choice: ProviderChoice) -> str:
 
 def encoder_provider(precision: str, choice: ProviderChoice) -> str:
     """As ONNX Runtime calls it."""
-    on_openvino = choice.is_host and precision in PRODUCTS and machine_openvino_probe().installed()
+    on_openvino = choice.is_host and precision in PRODUCTS and machine_openvino_probe().usable()
     return OPENVINO if on_openvino else choice.providers[0]
 
 

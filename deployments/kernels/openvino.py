@@ -32,20 +32,20 @@ class OpenVinoProbe:
     """How the machine is asked; tests ask another one."""
 
     flags: Callable[[], frozenset[str]]  # of the CPU
-    installed: Callable[[], bool]  # the plugin's package
+    usable: Callable[[], bool]  # the plugin is installed and takes this CPU
 
 
 def machine_openvino_probe() -> OpenVinoProbe:
     """Asks this machine."""
-    return OpenVinoProbe(cpu_flags, lambda: importlib.util.find_spec(PACKAGE) is not None)
+    return OpenVinoProbe(cpu_flags, lambda: bool(_cpu_devices()))
 
 
 def why_no_bfloat16(probe: OpenVinoProbe) -> str:
     """Why this machine's CPU does not multiply in bfloat16, for people; nothing where it does."""
     if BFLOAT16_FLAG not in probe.flags():
         return f"the CPU has no {BFLOAT16_FLAG}"
-    if not probe.installed():
-        return "onnxruntime-ep-openvino is not installed (there are wheels for Linux on x86_64)"
+    if not probe.usable():
+        return "onnxruntime-ep-openvino is not installed, or does not take this CPU"
     return ""
 
 
@@ -80,7 +80,12 @@ def open_on_openvino(graph: Path, threads: int, products: str = "bf16") -> ort.I
 
 @functools.cache
 def _cpu_devices() -> list[ort.OrtEpDevice]:
-    """Registers the plugin with ONNX Runtime, once for the process."""
+    """Registers the plugin with ONNX Runtime, once for the process; none where it is missing.
+
+    It offers itself for Intel's CPUs only: on an AMD EPYC there are none.
+    """
+    if importlib.util.find_spec(PACKAGE) is None:
+        return []
     import onnxruntime_ep_openvino as plugin
 
     ort.register_execution_provider_library(PACKAGE, plugin.get_library_path())

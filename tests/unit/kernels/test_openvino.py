@@ -10,8 +10,8 @@ from deployments.kernels.precision_choice import chosen_prefill_precision
 from deployments.kernels.providers import CPU, CPU_ONLY, CUDA, ProviderChoice
 
 
-def machine(*flags: str, installed: bool = True) -> OpenVinoProbe:
-    return OpenVinoProbe(lambda: frozenset(flags), lambda: installed)
+def machine(*flags: str, usable: bool = True) -> OpenVinoProbe:
+    return OpenVinoProbe(lambda: frozenset(flags), lambda: usable)
 
 
 def test_a_cpu_that_multiplies_in_bfloat16_is_used() -> None:
@@ -22,7 +22,7 @@ def test_a_cpu_that_multiplies_in_bfloat16_is_used() -> None:
     ("probe", "said"),
     [
         (machine("avx2", "avx512_bf16"), "the CPU has no amx_bf16"),
-        (machine("amx_bf16", installed=False), "onnxruntime-ep-openvino is not installed"),
+        (machine("amx_bf16", usable=False), "onnxruntime-ep-openvino is not installed"),
     ],
 )
 def test_why_it_is_not_used_is_said(probe: OpenVinoProbe, said: str) -> None:
