@@ -4,6 +4,7 @@
     ├── InvalidRequest            the request is wrong; the same call will fail again
     │   ├── ContextOverflow       prompt and completion do not fit the model's context
     │   ├── UnsupportedParameter  a known parameter that does nothing here yet
+    │   ├── BadTrainingData       a training file has a line that cannot be trained on
     │   ├── BodyTooLarge          the body is over the gateway's limit
     │   ├── ImageUnreadable       no PNG, JPEG or WebP, or a damaged one
     │   └── ImageTooLarge         a picture is over the limit in pixels or bytes
@@ -13,6 +14,7 @@
     │   ├── ModelNotFound         no such model, tier or alias
     │   └── CardNotInstalled      the garden knows the card, its weights are not here
     ├── Conflict                  the thing exists already, or is in another state
+    │   └── Superseded            another attempt took the job over: stop, it is not yours
     ├── RateLimited               the key's own limit; retry after `retry_after_s`
     ├── Overloaded                the platform's limit; retry after `retry_after_s`
     ├── Unavailable               nothing can answer now; retry after `retry_after_s`
@@ -80,6 +82,17 @@ class UnsupportedParameter(InvalidRequest):
     code = "unsupported_parameter"
 
 
+class BadTrainingData(InvalidRequest):
+    """`line` counts from 1; 0 is the file as a whole."""
+
+    code = "invalid_training_file"
+
+    def __init__(self, message: str, param: str | None = "file", line: int = 0) -> None:
+        BestiaryError.__init__(self, message, param, line)
+        self.param = param
+        self.line = line
+
+
 class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
 
@@ -127,6 +140,10 @@ class CardNotInstalled(NotFound):
 
 class Conflict(BestiaryError):
     code = "conflict"
+
+
+class Superseded(Conflict):
+    code = "superseded"
 
 
 class Retryable(BestiaryError):

@@ -9,13 +9,17 @@ from collections.abc import Sequence
 class BatchOrder:
     """`at(step)` goes through all examples in an order of its own per epoch.
 
-    A batch holds as many as fit into `tokens`, the padding counted; at least one.
+    A batch holds as many as fit into `tokens`, the padding counted, and no more than `most`;
+    at least one.
     """
 
-    def __init__(self, lengths: Sequence[int], tokens: int, seed: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], tokens: int, seed: int, most: int | None = None
+    ) -> None:
         self._lengths = lengths
         self._tokens = tokens
         self._seed = seed
+        self._most = most or len(lengths)
         self._batches: list[list[int]] = []  # of all epochs so far
         self._epochs = 0
 
@@ -34,7 +38,8 @@ class BatchOrder:
         found: list[list[int]] = [[]]
         for place in places:
             longest = self._lengths[place]  # sorted: no earlier one is longer
-            if found[-1] and longest * (len(found[-1]) + 1) > self._tokens:
+            count = len(found[-1]) + 1
+            if found[-1] and (longest * count > self._tokens or count > self._most):
                 found.append([])
             found[-1].append(place)
         draw.shuffle(found)

@@ -32,8 +32,11 @@ class ConsoleWatcher:
     def measured(self, row: Row) -> None:
         self._bar.console.print(row.line(), soft_wrap=True)
 
+    def saving(self, step: int) -> None:
+        """Nothing that a person waits for; `saved` neither."""
+
     def saved(self, step: int) -> None:
-        """Nothing that a person waits for."""
+        """See `saving`."""
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -155,6 +155,7 @@ def train(
                 watching.measured(row)
             go_on = watching.stepped(Step(state.step, loss, rate, norm))
             if state.step % plan.checkpoint_every == 0 or state.step == last or not go_on:
+                watching.saving(state.step)
                 if share.rank == 0:
                     save(trainee.model, folder, optimizer, state, average)
                 watching.saved(state.step)

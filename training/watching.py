@@ -29,8 +29,11 @@ class Watcher(Protocol):
     def measured(self, row: Row) -> None:
         """Before `stepped` of the same step."""
 
+    def saving(self, step: int) -> None:
+        """Before a checkpoint of this step is written: a run that is killed later begins there."""
+
     def saved(self, step: int) -> None:
-        """A checkpoint of this step is on the disk."""
+        """The checkpoint is on the disk."""
 
     def __enter__(self) -> Self: ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +13,6 @@ from bestiary.profile.applications import ApplicationSpec, applications
 from bestiary.profile.bindings import apply_bindings, read_bindings
 from bestiary.profile.load import load_profile
 from bestiary.profile.models import Profile
-from bestiary.progress import Progress
 from bestiary.settings import Settings
 from bestiary.state.database import Database
 from bestiary.state.first_key import ensure_first_key
@@ -57,13 +55,3 @@ class Context:
 
     def _families(self) -> dict[str, Family]:
         return {card.id: card.family for card in self.garden.cards()}
-
-
-def prepare(specs: tuple[ApplicationSpec, ...], progress: Progress) -> None:
-    """Everything slow that an application needs before it starts: weights, graphs, migrations.
-
-    Each `app.py` says how, in a `prepare(args, progress)` beside its `build(args)`.
-    """
-    for spec in specs:
-        module = importlib.import_module(spec.import_path.split(":")[0])
-        module.prepare(spec.args, progress)

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from bestiary.cli import (
+    canary,
     deploy,
     doctor,
     explain,
+    files,
     image,
     keys,
     models,
@@ -22,6 +24,7 @@ from bestiary.cli import (
     talk,
     tasks_encoder,
     tasks_seq2seq,
+    tune,
     up,
     zoo,
 )
@@ -56,6 +59,9 @@ app.command("explain", rich_help_panel="Tasks")(explain.explain)
 app.command("summarize", rich_help_panel="Tasks")(tasks_seq2seq.summarize)
 app.command("translate", rich_help_panel="Tasks")(tasks_seq2seq.translate)
 app.add_typer(image.app, name="image", rich_help_panel="Tasks")
+app.add_typer(tune.app, name="tune", rich_help_panel="Tune")
+app.add_typer(files.app, name="files", rich_help_panel="Tune")
+app.add_typer(canary.app, name="canary", rich_help_panel="Tune")
 app.add_typer(models.app, name="models", rich_help_panel="Manage it")
 app.add_typer(keys.app, name="keys", rich_help_panel="Manage it")
 app.add_typer(deploy.app, name="deploy", rich_help_panel="Manage it")

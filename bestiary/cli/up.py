@@ -15,7 +15,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from bestiary.cli.context import Context, prepare
+from bestiary.cli.context import Context
 from bestiary.cli.platform import processes
 from bestiary.cli.platform.instance import Instance
 from bestiary.cli.platform.record import (
@@ -27,7 +27,7 @@ from bestiary.cli.platform.record import (
 from bestiary.cli.platform.supervisor import Supervisor
 from bestiary.cli.screen import ScreenProgress, console
 from bestiary.errors import Conflict, Unavailable
-from bestiary.profile.applications import ApplicationSpec
+from bestiary.profile.applications import ApplicationSpec, prepare
 
 STOP_TIMEOUT_S = 30.0
 
@@ -134,7 +134,8 @@ def _listener(port: int) -> str:
 
 def _prepared(ctx: Context) -> tuple[ApplicationSpec, ...]:
     specs = ctx.applications()
-    prepare(specs, ScreenProgress())
+    for spec in specs:
+        prepare(spec, ScreenProgress())
     return specs
 
 

@@ -97,7 +97,7 @@ class DeployOptions(Frozen):
     hub_token: SecretKey | None = None  # HF_TOKEN of the pods that pull weights
     storage: Storage = Storage()
     head: PodSize = PodSize(cpus=2, memory_gib=8)
-    cpu_worker: PodSize = PodSize(cpus=4, memory_gib=16)  # grown where a replica needs more
+    cpu_worker: PodSize = PodSize(cpus=4, memory_gib=20)  # grown where a replica needs more
     gpu_node_labels: LabelSet = {}
     runtime_class: Label | None = None  # such as nvidia
     gcs_fault_tolerance: GcsFaultTolerance | None = None

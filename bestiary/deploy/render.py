@@ -14,7 +14,7 @@ from bestiary.deploy.serve_config import serve_config
 from bestiary.deploy.storage import home_claim, profile_config
 from bestiary.deploy.worker_groups import worker_groups
 from bestiary.errors import ProfileInvalid
-from bestiary.profile.applications import GATEWAY, ApplicationSpec
+from bestiary.profile.applications import ApplicationSpec
 from bestiary.profile.models import Profile
 
 
@@ -34,7 +34,7 @@ def manifests(
 ) -> tuple[Manifest, ...]:
     """What `render` writes, in the order in which a cluster wants it."""
     _require_shared_counters(profile)
-    running = [spec.name for spec in applications if spec.name != GATEWAY]
+    running = [spec.name for spec in applications if spec.name in profile.deployments]
     groups = worker_groups(profile, running, options.cpu_worker)
     found = [
         service_account(options),

@@ -7,11 +7,11 @@ of one GPU with others; one that takes N > 1 gets pods of N.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bestiary.deploy.options import PodSize
-from bestiary.profile.models import Profile, Resources, Scaling
+from bestiary.profile.models import Profile, Resources, Scaling, Tuning
 
 DEFAULT_MEMORY_GIB = 2.0  # of a replica whose profile does not say
 OVERHEAD_GIB = 2  # Ray's agents, its object store (1 GiB, see pods.py) and HAProxy
@@ -42,7 +42,7 @@ class WorkerGroup:
 def worker_groups(
     profile: Profile, deployments: Iterable[str], cpu_worker: PodSize
 ) -> tuple[WorkerGroup, ...]:
-    """Groups for the gateway and for those deployments of the profile that run.
+    """Groups for the gateway, for trainers, and for those deployments that run.
 
     `cpu_worker` is the least that a CPU pod gets. A gateway of several replicas has
     pods on at least two nodes to be spread over.
@@ -53,6 +53,7 @@ def worker_groups(
         gateway,
         *((profile.deployments[name].resources, profile.deployments[name].scaling)
           for name in deployments),
+        *_tuning(profile.tuning),
     ):  # fmt: skip
         found.setdefault(math.ceil(resources.gpus), []).append((resources, scaling))
     home = math.ceil(gateway[0].gpus)  # 0, unless somebody gives the gateway a GPU
@@ -60,6 +61,18 @@ def worker_groups(
     return tuple(
         _group(gpus, members, cpu_worker, spread if gpus == home else 0)
         for gpus, members in sorted(found.items())
+    )
+
+
+def _tuning(tuning: Tuning | None) -> Iterator[tuple[Resources, Scaling]]:
+    """The service, and trainers: none while no job runs, Ray asks for pods when one does."""
+    if tuning is None:
+        return
+    yield tuning.resources, Scaling()
+    trainer = tuning.trainer
+    yield (
+        Resources(cpus=trainer.cpus, gpus=trainer.gpus, memory_gib=trainer.memory_gib),
+        Scaling(min_replicas=0, max_replicas=tuning.max_running),
     )
 
 

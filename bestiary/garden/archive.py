@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bestiary.errors import UnsafeArchive
@@ -30,7 +30,7 @@ def unpack(
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
-            _check(archive, members, max_unpacked)
+            check_members(archive.name, members, max_unpacked)
             taken = [one for one in members if not one.is_dir() and wanted(one.filename)]
             for member in taken:
                 _extract(opened, member, into / member.filename)
@@ -39,17 +39,18 @@ def unpack(
     return tuple(member.filename for member in taken)
 
 
-def _check(archive: Path, members: list[zipfile.ZipInfo], max_unpacked: int) -> None:
+def check_members(archive: str, members: Sequence[zipfile.ZipInfo], max_unpacked: int) -> None:
+    """`archive` is what an error calls it. Raises UnsafeArchive as `unpack` does."""
     if len(members) > MAX_MEMBERS:
-        raise UnsafeArchive(f"{archive.name} has {len(members)} members; the limit: {MAX_MEMBERS}")
+        raise UnsafeArchive(f"{archive} has {len(members)} members; the limit: {MAX_MEMBERS}")
     total = sum(member.file_size for member in members)
     if total > max_unpacked:
-        raise UnsafeArchive(f"{archive.name} unpacks to {total} bytes; the limit: {max_unpacked}")
+        raise UnsafeArchive(f"{archive} unpacks to {total} bytes; the limit: {max_unpacked}")
     seen: set[str] = set()
     for member in members:
         fault = _fault(member, seen)
         if fault:
-            raise UnsafeArchive(f"{archive.name}: member {member.filename!r} {fault}")
+            raise UnsafeArchive(f"{archive}: member {member.filename!r} {fault}")
         seen.add(member.filename)
 
 

@@ -24,6 +24,7 @@ from bestiary.garden.sources.package import PackageSource
 from bestiary.garden.sources.registry import Registry
 from bestiary.garden.sources.s3 import S3Source
 from bestiary.garden.store import Store
+from bestiary.garden.tuned_card import TunedFrom
 from bestiary.progress import Progress, Silent
 
 REPOSITORY_ZOO = Path(__file__).parents[2] / "zoo"
@@ -96,13 +97,15 @@ class Garden:
         tiers: Iterable[str] = (),
         license: str = UNKNOWN_LICENSE,
         progress: Progress | None = None,
+        tuned_from: TunedFrom | None = None,
     ) -> ModelCard:
         """Makes a card for a GGUF file or a safetensors folder, and installs a copy of it.
 
-        Idempotent. Raises GardenError for what cannot be served, Conflict where the id is
-        another model's.
+        What the files do not say, a model that was `tuned_from` another has from it. Idempotent.
+        Raises GardenError for what cannot be served, Conflict where the id is another model's.
         """
         card = card_for(path, card_id, tuple(tiers), license)
+        card = card if tuned_from is None else tuned_from.card(card)
         present = next((one for one in self.cards() if one.id == card.id), None)
         if present is not None and _recipes(present) != _recipes(card):
             raise Conflict(f"there is a card {card.id!r} already; give another id, or remove it")

@@ -8,6 +8,7 @@ root: nothing here imports `services` or `deployments`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
@@ -28,10 +29,14 @@ from bestiary.profile.models import (
     Seq2SeqEngine,
     TextEngine,
 )
+from bestiary.progress import Progress
 from bestiary.schemas.base import Frozen
+from bestiary.schemas.text import Adapter
 
 GATEWAY = "gateway"
 GATEWAY_IMPORT_PATH = "services.gateway.app:build"
+TUNING = "tuning"
+TUNING_IMPORT_PATH = "services.tuning.app:build"
 FAMILY_IMPORT_PATHS = {
     Family.TEXT: "deployments.text.app:build",
     Family.ENCODER: "deployments.encoder.app:build",
@@ -70,11 +75,12 @@ class ReplicaArgs(Frozen):
 
 
 class ServedModel(Frozen):
-    """A deployment that runs, and the card that it serves."""
+    """A deployment that runs, and a card that it serves."""
 
     deployment: str
     family: Family
     card: ModelCard
+    adapter: Adapter | None = None  # that makes the deployment's own model that of the card
 
 
 class GatewayArgs(Frozen):
@@ -83,6 +89,13 @@ class GatewayArgs(Frozen):
     profile: Profile
     served: tuple[ServedModel, ...]
     absent: dict[str, str] = {}  # deployment -> why it does not run
+
+
+class TuningArgs(Frozen):
+    """Everything the tuning service is built from."""
+
+    profile: Profile
+    served: tuple[ServedModel, ...]
 
 
 class ApplicationSpec(Frozen):
@@ -102,8 +115,23 @@ def arguments(kind: type[Arguments], args: Mapping[str, object], whose: str) -> 
         raise ProfileInvalid(f"not the arguments of {whose}: {error}") from error
 
 
+def prepare(spec: ApplicationSpec, progress: Progress) -> None:
+    """Everything slow that an application needs before it starts: weights, graphs, migrations.
+
+    Each `app.py` says how, in a `prepare(args, progress)` beside its `build(args)`.
+    """
+    importlib.import_module(spec.import_path.split(":")[0]).prepare(spec.args, progress)
+
+
+def built(spec: ApplicationSpec) -> object:
+    """What Serve runs: a `serve.Application`."""
+    module, function = spec.import_path.split(":")
+    application: object = getattr(importlib.import_module(module), function)(spec.args)
+    return application
+
+
 def applications(profile: Profile, garden: CardLookup) -> tuple[ApplicationSpec, ...]:
-    """The models' applications in the profile's order, the gateway last."""
+    """The models' applications in the profile's order, then the services', the gateway last."""
     served: list[ServedModel] = []
     absent: dict[str, str] = {}
     specs: list[ApplicationSpec] = []
@@ -114,17 +142,22 @@ def applications(profile: Profile, garden: CardLookup) -> tuple[ApplicationSpec,
             absent[name] = str(error)
             continue
         served.append(ServedModel(deployment=name, family=deployment.family, card=card))
-        specs.append(_model_application(name, deployment, card))
+        specs.append(model_application(name, deployment, card))
+    if profile.tuning is not None:
+        tuning = TuningArgs(profile=profile, served=tuple(served))
+        specs.append(_of_service(TUNING, TUNING_IMPORT_PATH, None, tuning))
     gateway = GatewayArgs(profile=profile, served=tuple(served), absent=absent)
-    specs.append(
-        ApplicationSpec(
-            name=GATEWAY,
-            import_path=GATEWAY_IMPORT_PATH,
-            route_prefix="/",
-            args=gateway.model_dump(mode="json"),
-        )
-    )
+    specs.append(_of_service(GATEWAY, GATEWAY_IMPORT_PATH, "/", gateway))
     return tuple(specs)
+
+
+def _of_service(name: str, import_path: str, prefix: str | None, args: Frozen) -> ApplicationSpec:
+    return ApplicationSpec(
+        name=name,
+        import_path=import_path,
+        route_prefix=prefix,
+        args=args.model_dump(mode="json"),
+    )
 
 
 def _card_of(deployment: Deployment, garden: CardLookup) -> ModelCard:
@@ -133,7 +166,8 @@ def _card_of(deployment: Deployment, garden: CardLookup) -> ModelCard:
     return garden.card(deployment.card)
 
 
-def _model_application(name: str, deployment: Deployment, card: ModelCard) -> ApplicationSpec:
+def model_application(name: str, deployment: Deployment, card: ModelCard) -> ApplicationSpec:
+    """The application of one deployment, which serves `card`."""
     args = ReplicaArgs(
         deployment=name,
         card=card,

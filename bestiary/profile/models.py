@@ -282,6 +282,33 @@ class Gateway(Frozen):
     ] = True
 
 
+class Trainer(Frozen):
+    """One process that trains."""
+
+    cpus: Annotated[float, Field(ge=0, description="CPUs reserved in Ray's books")] = 1.0
+    gpus: Annotated[float, Field(ge=0, description="GPUs of one trainer")] = 0
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(ge=1, description="that compute in one trainer")] = 1
+    gives_way: Annotated[
+        bool,
+        Field(description="on CPUs it runs only while nothing else wants to (SCHED_IDLE)"),
+    ] = True
+
+
+class Tuning(Frozen):
+    """The tuning job service."""
+
+    resources: Resources = Resources(cpus=0.1)  # of the service, which only looks after trainers
+    trainer: Trainer = Trainer()
+    max_running: Annotated[int, Field(ge=1, le=1024, description="jobs at a time")] = 1
+    max_stuck_attempts: Annotated[
+        int, Field(ge=1, description="trainers that die one after the other without a new step")
+    ] = 3
+    max_file_mb: Annotated[float, Field(gt=0, le=65536, description="of one upload")] = 512.0
+    max_examples: Annotated[int, Field(ge=1, description="of one file")] = 1_000_000
+    price_per_cpu_hour: Annotated[float, Field(ge=0, description="for estimates of cost")] = 0.0
+
+
 class Profile(Frozen):
     name: Name
     description: str = ""
@@ -289,6 +316,7 @@ class Profile(Frozen):
     deployments: dict[Name, Deployment]
     tiers: dict[Tier, TierBinding]
     embedding: Name  # the deployment that embedding aliases and `embed` without a model mean
+    tuning: Tuning | None = None  # None: nothing is tuned here
     auto: AutoTier = AutoTier()
     aliases: dict[str, str] = {}  # public name -> tier or card id or deployment
 

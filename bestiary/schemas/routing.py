@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from random import random
+from typing import Annotated
+
+from pydantic import Field
 
 from bestiary.schemas.base import Frozen
+from bestiary.schemas.text import Adapter
 
 
 class Tier(StrEnum):
@@ -27,6 +32,7 @@ class RouteReason(StrEnum):
     SPILLOVER_OVERLOADED = "spillover-overloaded"
     SPILLOVER_COLD = "spillover-cold"
     SPILLOVER_QUEUE = "spillover-queue"
+    CANARY = "canary"  # the candidate of the asked name's canary
 
 
 class RouteRequest(Frozen):
@@ -34,6 +40,9 @@ class RouteRequest(Frozen):
 
     With a `task`, `auto` is the first model of the profile that can do it, and any other
     model is refused that cannot; of translators the first that has the languages.
+
+    A canary splits requests by `draw`, so that one request goes to one side however often
+    it is resolved; requests of the same `stickiness` go to one side all of them.
     """
 
     model: str
@@ -43,6 +52,8 @@ class RouteRequest(Frozen):
     target_language: str | None = None
     strict: bool = False
     prompt_size: int = 0  # characters; `auto` weighs it
+    stickiness: str = ""  # the caller's end user or conversation; empty: by `draw`
+    draw: Annotated[float, Field(ge=0, lt=1)] = Field(default_factory=random)
 
 
 class RouteDecision(Frozen):
@@ -53,3 +64,4 @@ class RouteDecision(Frozen):
     model: str  # card id
     deployment: str
     reason: RouteReason
+    adapter: Adapter | None = None  # that makes the deployment's model the one of `model`

@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from bestiary.errors import Unavailable
 
-BUSY_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 10.0  # for another transaction's lock, on both databases
 POOL_TIMEOUT_S = 5.0
 _WRITES = "bestiary_writes"
 
@@ -39,7 +39,10 @@ def open_engine(url: str) -> Engine:
             url,
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": int(POOL_TIMEOUT_S)},
+            connect_args={
+                "connect_timeout": int(POOL_TIMEOUT_S),
+                "options": f"-c lock_timeout={int(BUSY_TIMEOUT_S)}s",
+            },
         )
     engine = create_engine(
         url, pool_timeout=POOL_TIMEOUT_S, connect_args={"timeout": BUSY_TIMEOUT_S}

@@ -15,7 +15,7 @@ def ensure_first_key(keys: Keys, path: Path) -> str:
         secret = path.read_text(encoding="utf-8").strip()
         if keys.verify(secret) is not None:
             return secret
-    made = keys.create("first key", scopes=(KeyScope.INFERENCE, KeyScope.ADMIN))
+    made = keys.create("first key", scopes=tuple(KeyScope))
     _write_private(path, made.secret)
     return made.secret
 

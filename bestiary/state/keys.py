@@ -36,7 +36,8 @@ class KeyScope(StrEnum):
     """What a key may do."""
 
     INFERENCE = "inference"  # call models
-    ADMIN = "admin"  # keys, quotas, the garden; includes nothing else
+    TUNING = "tuning"  # files, tuning jobs, published models
+    ADMIN = "admin"  # keys, quotas, the garden, traffic; includes tuning, not inference
 
 
 @dataclass(frozen=True, slots=True)

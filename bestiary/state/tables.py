@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import JSON, DateTime, Integer, MetaData, String
-from sqlalchemy.engine import Dialect
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
+from bestiary.schemas.publishing import CanaryRules, PublishedModel
+from bestiary.schemas.tuning import (
+    DataReport,
+    Evaluation,
+    JobError,
+    JobSpec,
+    Problem,
+    TrainingPlan,
+)
+from bestiary.state.stored import Stored, UtcDateTime
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time. SQLite keeps no zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return value.astimezone(UTC) if value is not None else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+# Counts up as rows are made: the order of a list, and what its pages are cut by.
+Number = BigInteger().with_variant(Integer, "sqlite")
+ID_CHARACTERS = 40
+NAME_CHARACTERS = 255
 
 
 class Table(DeclarativeBase):
@@ -50,3 +60,138 @@ class ApiKeyRow(Table):
     requests_per_minute: Mapped[int | None] = mapped_column(Integer)  # None: the profile's limit
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class CounterRow(Table):
+    """A number that grows with every change of something; its row is also that thing's lock."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class FileRow(Table):
+    """One uploaded or written file; its bytes are in a folder, under the id."""
+
+    __tablename__ = "files"
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    filename: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
+    purpose: Mapped[str] = mapped_column(String(ID_CHARACTERS))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    report: Mapped[DataReport | None] = mapped_column(Stored(DataReport))
+    problems: Mapped[tuple[Problem, ...]] = mapped_column(Stored(tuple[Problem, ...]))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TuningJobRow(Table):
+    """One tuning job as it is now."""
+
+    __tablename__ = "tuning_jobs"
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    key_sha256: Mapped[str | None] = mapped_column(String(64), unique=True)  # idempotency key
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    spec: Mapped[JobSpec] = mapped_column(Stored(JobSpec))
+    plan: Mapped[TrainingPlan | None] = mapped_column(Stored(TrainingPlan))
+    # Of the spec, where a query needs them.
+    priority: Mapped[int] = mapped_column(Integer)
+    training_file: Mapped[str] = mapped_column(Text)
+    validation_file: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(Integer)
+    completed_steps: Mapped[int] = mapped_column(Integer)
+    trained_tokens: Mapped[int] = mapped_column(BigInteger)
+    evaluation: Mapped[Evaluation | None] = mapped_column(Stored(Evaluation))
+    fine_tuned_model: Mapped[str | None] = mapped_column(Text)
+    result_files: Mapped[tuple[str, ...]] = mapped_column(Stored(tuple[str, ...]))
+    error: Mapped[JobError | None] = mapped_column(Stored(JobError))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TuningJobMetadataRow(Table):
+    """One pair of a job's metadata, so that jobs are found by it."""
+
+    __tablename__ = "tuning_job_metadata"
+
+    job: Mapped[str] = mapped_column(ForeignKey("tuning_jobs.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class TuningEventRow(Table):
+    """What a job told, or the metrics of one of its steps."""
+
+    __tablename__ = "tuning_events"
+    __table_args__ = (
+        UniqueConstraint("job", "step"),
+        Index("ix_tuning_events_job", "job", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    job: Mapped[str] = mapped_column(ForeignKey("tuning_jobs.id"))
+    step: Mapped[int | None] = mapped_column(Integer)  # of metrics; None: a message
+    level: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, float | int | str | None]] = mapped_column(
+        Stored(dict[str, float | int | str | None])
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TuningCheckpointRow(Table):
+    """A step whose training state is on disk."""
+
+    __tablename__ = "tuning_checkpoints"
+    __table_args__ = (UniqueConstraint("job", "step"),)
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    job: Mapped[str] = mapped_column(ForeignKey("tuning_jobs.id"))
+    step: Mapped[int] = mapped_column(Integer)
+    metrics: Mapped[dict[str, float]] = mapped_column(Stored(dict[str, float]))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class PublishedModelRow(Table):
+    """One published model. A deleted one stays, so that its id is never given to another."""
+
+    __tablename__ = "published_models"
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(NAME_CHARACTERS), unique=True)
+    model: Mapped[PublishedModel] = mapped_column(Stored(PublishedModel))
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class CanaryRow(Table):
+    """One alias whose traffic is split, with what each side did in the present step."""
+
+    __tablename__ = "canaries"
+
+    alias: Mapped[str] = mapped_column(String(NAME_CHARACTERS), primary_key=True)
+    base: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
+    candidate: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
+    weight: Mapped[float] = mapped_column(Float)
+    state: Mapped[str] = mapped_column(String(16))
+    rules: Mapped[CanaryRules] = mapped_column(Stored(CanaryRules))
+    step: Mapped[int] = mapped_column(Integer)
+    step_began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    base_requests: Mapped[int] = mapped_column(BigInteger)
+    base_errors: Mapped[int] = mapped_column(BigInteger)
+    base_first_token_s: Mapped[float] = mapped_column(Float)
+    base_timed: Mapped[int] = mapped_column(BigInteger)
+    candidate_requests: Mapped[int] = mapped_column(BigInteger)
+    candidate_errors: Mapped[int] = mapped_column(BigInteger)
+    candidate_first_token_s: Mapped[float] = mapped_column(Float)
+    candidate_timed: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -31,7 +31,11 @@ from services.gateway.dialects.native_images import (
     NATIVE_IMAGES,
     native_image_routes,
 )
+from services.gateway.dialects.native_tuning import NATIVE_TUNING
+from services.gateway.dialects.native_tuning_wire import NATIVE_TUNING_BODIES
 from services.gateway.dialects.openai import OPENAI, openai_routes
+from services.gateway.dialects.openai_files import FILES
+from services.gateway.dialects.openai_fine_tuning import OPENAI_TUNING_BODIES
 from services.gateway.dialects.openai_images import OPENAI_IMAGE_BODIES, openai_image_routes
 from services.gateway.dialects.palm import PALM, palm_routes
 from services.gateway.dispatch import Dispatch
@@ -45,10 +49,13 @@ from services.gateway.metrics import MetricsPage, Targets
 from services.gateway.middleware import BoundedBody, Observed
 from services.gateway.platform_routes import platform_routes
 from services.gateway.readiness import Readiness
+from services.gateway.tuning_routes import tuning_routes
 from services.router.loads import Loads
+from services.tuning.service import TuningService
 
 IMAGES = "/v1/images/"
-DIALECTS = Dialects((OPENAI, NATIVE, NATIVE_IMAGES, PALM))
+FORM_BYTES = 64 * 1024  # of a form around its file
+DIALECTS = Dialects((OPENAI, NATIVE, NATIVE_IMAGES, NATIVE_TUNING, PALM))
 _DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (
     openai_wire.ChatCompletion,
     openai_wire.Completion,
@@ -57,6 +64,8 @@ _DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (
     *OPENAI_IMAGE_BODIES,
     *NATIVE_BODIES,
     *NATIVE_IMAGE_BODIES,
+    *OPENAI_TUNING_BODIES,
+    *NATIVE_TUNING_BODIES,
     palm_wire.GenerateText,
     palm_wire.GenerateMessage,
     palm_wire.EmbedText,
@@ -78,6 +87,7 @@ class Collaborators:
     sink: MetricSink
     metrics_targets: Targets
     image_store: ImageStore | None = None  # None: pictures have no URLs
+    tuning: TuningService | None = None  # None: nothing is tuned here
 
 
 def gateway_application(
@@ -101,7 +111,8 @@ def gateway_application(
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    guards = [Depends(requires(authenticator, KeyScope.INFERENCE)), Depends(limited(limits))]
+    counted = Depends(limited(limits))
+    guards = [Depends(requires(authenticator, KeyScope.INFERENCE)), counted]
     app.include_router(openai_routes(inference), dependencies=guards)
     app.include_router(native_routes(inference), dependencies=guards)
     showing = Showing(None)
@@ -111,6 +122,11 @@ def gateway_application(
     app.include_router(openai_image_routes(inference, showing), dependencies=guards)
     app.include_router(native_image_routes(inference, showing), dependencies=guards)
     app.include_router(palm_routes(inference, token_limits(args)), dependencies=guards)
+    tuning = tuning_routes(inference, others.tuning)
+    tuners = Depends(requires(authenticator, KeyScope.TUNING, KeyScope.ADMIN))
+    admins = Depends(requires(authenticator, KeyScope.ADMIN))
+    app.include_router(tuning.for_tuning, dependencies=[tuners, counted])
+    app.include_router(tuning.for_admins, dependencies=[admins, counted])
     app.include_router(
         platform_routes(
             Readiness(args, others.dispatch, others.loads),
@@ -123,7 +139,7 @@ def gateway_application(
     app.add_middleware(
         BoundedBody,
         max_bytes=int(gateway.limits.max_body_mb * 2**20),
-        max_bytes_under={IMAGES: int(gateway.limits.max_image_body_mb * 2**20)},
+        max_bytes_under=_larger_bodies(args),
     )
     app.add_middleware(  # the last one added is the outermost
         Observed,
@@ -135,11 +151,20 @@ def gateway_application(
     return app
 
 
+def _larger_bodies(args: GatewayArgs) -> dict[str, int]:
+    """Bytes, by the beginning of a path."""
+    tuning = args.profile.tuning
+    images = int(args.profile.gateway.limits.max_image_body_mb * 2**20)
+    files = {} if tuning is None else {FILES: int(tuning.max_file_mb * 2**20) + FORM_BYTES}
+    return {IMAGES: images, **files}
+
+
 def token_limits(args: GatewayArgs) -> Callable[[ModelCard, str], int]:
     """Tokens that a deployment takes: its card's context, or less where the profile says so."""
 
     def limit(card: ModelCard, deployment: str) -> int:
-        text = args.profile.deployments[deployment].text
+        of_profile = args.profile.deployments.get(deployment)  # None: a published model's own
+        text = of_profile.text if of_profile is not None else None
         return min(card.context_length, text.context) if text is not None else card.context_length
 
     return limit

@@ -98,8 +98,8 @@ def presented_secret(request: Request) -> str | None:
     )
 
 
-def requires(authenticator: Authenticator, scope: KeyScope) -> Dependency:
-    """A FastAPI dependency: the caller's key, which must have `scope`, goes into the exchange."""
+def requires(authenticator: Authenticator, *scopes: KeyScope) -> Dependency:
+    """A FastAPI dependency: the caller's key, with one of `scopes`, goes into the exchange."""
 
     async def authenticate(request: Request) -> None:
         secret = presented_secret(request)
@@ -108,8 +108,8 @@ def requires(authenticator: Authenticator, scope: KeyScope) -> Dependency:
                 "no API key: send it as 'Authorization: Bearer KEY', in x-api-key or x-goog-api-key"
             )
         key = await authenticator.key_of(secret)
-        if scope not in key.scopes:
-            raise PermissionDenied(f"the API key lacks the scope {scope.value!r}")
+        if key.scopes.isdisjoint(scopes):
+            raise PermissionDenied(f"the API key lacks the scope {scopes[0].value!r}")
         exchange_of(request).caller = key
 
     return authenticate

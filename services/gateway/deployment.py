@@ -16,18 +16,23 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 
+from bestiary.garden import Garden
 from bestiary.profile.applications import GatewayArgs
 from bestiary.settings import Settings
+from bestiary.state.canaries import Canaries
 from bestiary.state.database import Database
 from bestiary.state.keys import Keys
+from bestiary.state.published_models import PublishedModels
 from bestiary.telemetry.ray_sink import RaySink
 from services.gateway.application import Collaborators, gateway_application
 from services.gateway.image_store import ImageStore
 from services.gateway.metrics import discovered
+from services.router.arms import ArmRecorder
 from services.router.dispatcher import Dispatcher
+from services.router.live_rules import LiveRules
 from services.router.load_board import LoadBoard
 from services.router.model_handle import ModelHandle, ServeModelHandle
-from services.router.policy import RoutingPolicy
+from services.tuning.service import TuningService
 
 _DISCOVERY_FILE = "prom_metrics_service_discovery.json"
 
@@ -54,14 +59,19 @@ class Gateway:
             self._handle_for,
             running_replicas,
         )
+        canaries = Canaries(self._database)
+        self._arms = ArmRecorder(canaries.count)
+        self._rules = LiveRules(
+            args, Settings().home, PublishedModels(self._database), canaries, self._board
+        )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         args = self._args
-        policy = RoutingPolicy(args.profile, args.served, args.absent)
         dispatcher = Dispatcher(
-            policy,
+            self._rules,
             self._board,
             self._handle_for,
+            arms=self._arms,
             default_deadline_s=args.profile.gateway.limits.request_timeout_s,
         )
         others = Collaborators(
@@ -71,19 +81,29 @@ class Gateway:
             sink=RaySink(),
             metrics_targets=metrics_targets,
             image_store=self._image_store,
+            tuning=self._tuning(),
         )
         return gateway_application(args, others, self._life, server_echoes_request_id=True)
 
+    def _tuning(self) -> TuningService | None:
+        settings, home = self._args.profile.tuning, Settings().home
+        if settings is None:
+            return None
+        return TuningService(self._database, home / "blobs" / "files", Garden(home), settings)
+
     @asynccontextmanager
     async def _life(self, app: FastAPI) -> AsyncIterator[None]:
+        await self._rules.look()
         await self._board.refresh()
-        self._board.start()
+        for background in (self._rules, self._board, self._arms):
+            background.start()
         sweeping = asyncio.create_task(self._image_store.sweep_for_ever())
         try:
             yield
         finally:
             sweeping.cancel()
-            await self._board.close()
+            for background in (self._rules, self._board, self._arms):
+                await background.close()
             self._database.close()
 
 

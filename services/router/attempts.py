@@ -27,6 +27,10 @@ class Attempts:
         self._learnt: dict[str, DeploymentLoad] = {}
         self._forgiven: Unavailable | None = None
 
+    def asked(self) -> RouteDecision:
+        """Who would answer while nothing is loaded."""
+        return self._policy.resolve(self._route)
+
     def next(self) -> RouteDecision:
         """Raises what the policy raises, and the earlier failure where nobody else is there."""
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from bestiary.errors import CardNotInstalled, InvalidRequest, UnsupportedParameter
+from bestiary.errors import CardNotInstalled, InvalidRequest, NotFound, UnsupportedParameter
 from bestiary.garden.card import Family
 from bestiary.garden.tasks import tasks_of
 from bestiary.profile.applications import ServedModel
@@ -18,6 +18,7 @@ from bestiary.profile.models import Profile
 from bestiary.schemas.routing import RouteReason, RouteRequest, Tier
 from services.router.ability import may
 from services.router.names import AUTO, Names, TierTarget
+from services.router.splits import LAST_DRAW, Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ class Candidate:
 class Candidates:
     """The line-up for each request under one profile."""
 
-    def __init__(self, profile: Profile, names: Names) -> None:
+    def __init__(self, profile: Profile, names: Names, splits: Splits) -> None:
         self._profile = profile
         self._names = names
+        self._splits = splits
 
     def of(self, route: RouteRequest) -> tuple[Candidate, ...]:
         """Never empty; all of one family.
@@ -51,7 +53,7 @@ class Candidates:
 
     def by_name(self, route: RouteRequest) -> tuple[Candidate, ...]:
         """As `of`, without the checks: family and task only tell what `auto` means."""
-        target = self._names.find(route)
+        target = self._splits.find(route)
         if isinstance(target, TierTarget):
             return self._of_tier(target, route.strict)
         return tuple(Candidate(model, None, target.reason) for model in target.served)
@@ -113,7 +115,7 @@ class Candidates:
 
     def _is_of(self, name: str, family: Family) -> bool:
         try:
-            asked = RouteRequest(model=name, family=family.value)
+            asked = RouteRequest(model=name, family=family.value, draw=LAST_DRAW)
             return self.by_name(asked)[0].model.family is family
-        except CardNotInstalled:
+        except NotFound:
             return False

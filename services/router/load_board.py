@@ -17,6 +17,7 @@ process tens of milliseconds of processor), and this process's calls in flight (
     board = LoadBoard(profile.deployments, served_names, handle_for, running_replicas)
     await board.refresh()   # once, before the first request
     board.start()           # in the event loop; `await board.close()` at the end
+    board.watch(deployments, served_names)   # whenever there are others
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _logger = logging.getLogger(__name__)
 
 
 class LoadBoard:
-    """Watches the deployments in `served`."""
+    """Watches the deployments in `served`, until `watch` names others."""
 
     def __init__(
         self,
@@ -58,7 +59,9 @@ class LoadBoard:
         period_s: float = PERIOD_S,
         sample_deadline_s: float = SAMPLE_DEADLINE_S,
     ) -> None:
-        self._watched = {name: Watched(deployments[name]) for name in served}
+        # All that ever were: a call may be in flight on one that is not served any more.
+        self._watched: dict[str, Watched] = {}
+        self._served: tuple[str, ...] = ()
         self._handle_for = handle_for
         self._running_replicas = running_replicas
         self._period_s = period_s
@@ -66,11 +69,12 @@ class LoadBoard:
         self._quiet_rounds = 0  # since something last changed
         self._watching: asyncio.Task[None] | None = None
         self._waking: dict[str, asyncio.Task[None]] = {}
+        self.watch(deployments, served)
 
     def start(self) -> None:
         """Begins to watch. Needs a running event loop; a second call does nothing."""
         if self._watching is None:
-            self._watching = asyncio.create_task(self._watch(), name="load-board")
+            self._watching = asyncio.create_task(self._keep_watching(), name="load-board")
 
     async def close(self) -> None:
         """Stops every background task."""
@@ -83,9 +87,17 @@ class LoadBoard:
             with suppress(asyncio.CancelledError):
                 await task
 
+    def watch(self, deployments: Mapping[str, Deployment], served: Iterable[str]) -> None:
+        """From now on those in `served`. What is known of one that stays is kept."""
+        self._served = tuple(dict.fromkeys(served))
+        for name in self._served:
+            if name not in self._watched:
+                self._watched[name] = Watched(deployments[name])
+                self._quiet_rounds = 0
+
     def snapshot(self) -> Loads:
         """By deployment name; what /readyz shows."""
-        return MappingProxyType({name: one.load() for name, one in self._watched.items()})
+        return MappingProxyType({name: self._watched[name].load() for name in self._served})
 
     async def refresh(self) -> None:
         """Asks Serve and one replica of each deployment once. Never raises what they raise."""
@@ -114,7 +126,7 @@ class LoadBoard:
         self._waking[deployment] = task
         task.add_done_callback(lambda _: self._waking.pop(deployment, None))
 
-    async def _watch(self) -> None:
+    async def _keep_watching(self) -> None:
         while True:
             if self._quiet_rounds < AGREEING_ROUNDS or self._quiet_rounds % RARE_ROUND == 0:
                 await self._count_replicas()
@@ -124,7 +136,7 @@ class LoadBoard:
 
     async def _sample_awake(self) -> None:
         """Not the deployments at zero: a call would start a replica of them."""
-        awake = [name for name, one in self._watched.items() if one.replicas > 0]
+        awake = [name for name in self._served if self._watched[name].replicas > 0]
         await asyncio.gather(*(self._sample(name, self._sample_deadline_s) for name in awake))
 
     async def _count_replicas(self) -> None:
@@ -136,8 +148,8 @@ class LoadBoard:
             # The controller may be restarting: the replicas serve on, the old count stands.
             _logger.warning("Serve's status is not available: %s", error)
             return
-        for name, one in self._watched.items():
-            replicas = running.get(name, 0)
+        for name in self._served:
+            one, replicas = self._watched[name], running.get(name, 0)
             if replicas != one.replicas or replicas < one.least_replicas:
                 self._quiet_rounds = 0
             one.count(replicas)

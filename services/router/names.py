@@ -3,14 +3,14 @@
 A name is, in this order: `auto`, a tier, an alias, a card id, a deployment. An
 alias stands for any of the others but not for another alias. `auto` depends on what is asked:
 a text's length picks a tier, embedding has its deployment, any other task the first model
-that can do it.
+that can do it. What a canary makes of a name, `splits.py` knows.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bestiary.errors import CardNotInstalled, ModelNotFound
 from bestiary.garden.card import Family
@@ -51,8 +51,10 @@ class Names:
         self, profile: Profile, served: tuple[ServedModel, ...], absent: Mapping[str, str]
     ) -> None:
         self._profile = profile
-        self._absent = absent  # deployment -> why it does not run
-        self._by_deployment = {model.deployment: model for model in served}
+        self._absent = absent  # deployment or published model -> why it does not run
+        self._by_deployment: dict[str, ServedModel] = {}
+        for model in served:  # the deployment's own model comes before adapters over it
+            self._by_deployment.setdefault(model.deployment, model)
         self._by_card: dict[str, tuple[ServedModel, ...]] = {}
         for model in served:
             self._by_card[model.card.id] = (*self._by_card.get(model.card.id, ()), model)
@@ -75,6 +77,18 @@ class Names:
             dict.fromkeys((AUTO, *map(str, profile.tiers), *profile.aliases, *self._by_card))
         )
 
+    def knows(self, name: str) -> bool:
+        """False: nothing has that name, installed or not."""
+        profile = self._profile
+        return (
+            name in ("", AUTO, *Tier)
+            or name in profile.aliases
+            or name in self._by_card
+            or name in profile.deployments
+            or name in self._absent
+            or any(name == deployment.card for deployment in profile.deployments.values())
+        )
+
     def able(self, family: Family, task: str) -> tuple[ServedModel, ...]:
         """Served models that can do a task of a family, in the profile's order."""
         return tuple(
@@ -84,7 +98,7 @@ class Names:
         )
 
     def find(self, route: RouteRequest) -> Target:
-        """Raises ModelNotFound, or CardNotInstalled for a model of the profile without weights."""
+        """Raises ModelNotFound, or CardNotInstalled for a model that is known and not served."""
         name = route.model
         if name in ("", AUTO):
             return self._auto(route)
@@ -92,9 +106,7 @@ class Names:
         if aliased is None:
             return self._find(name, name)
         found = self._auto(route) if aliased == AUTO else self._find(aliased, name)
-        if isinstance(found, TierTarget):
-            return TierTarget(found.tier, RouteReason.ALIAS)
-        return DeploymentsTarget(found.served, RouteReason.ALIAS)
+        return replace(found, reason=RouteReason.ALIAS)
 
     def _auto(self, route: RouteRequest) -> Target:
         if route.family == Family.ENCODER and route.task in (None, Task.EMBED):
@@ -145,6 +157,8 @@ class Names:
         return DeploymentsTarget((model,), reason)
 
     def _refuse_absent_card(self, card: str) -> None:
+        if card in self._absent:  # deployments are found before
+            raise CardNotInstalled(f"model {card} is not served: {self._absent[card]}", card)
         for name, deployment in self._profile.deployments.items():
             if not isinstance(deployment.card, InstalledCard) and deployment.card == card:
                 raise CardNotInstalled(

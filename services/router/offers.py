@@ -12,6 +12,7 @@ from bestiary.profile.models import Profile
 from bestiary.schemas.routing import RouteRequest
 from services.router.candidates import Candidates
 from services.router.names import AUTO, Names
+from services.router.splits import LAST_DRAW, Splits
 
 
 class OfferKind(StrEnum):
@@ -34,9 +35,12 @@ class OfferedModel:
 
 
 class Offers:
-    def __init__(self, profile: Profile, names: Names, candidates: Candidates) -> None:
+    def __init__(
+        self, profile: Profile, names: Names, splits: Splits, candidates: Candidates
+    ) -> None:
         self._profile = profile
         self._names = names
+        self._aliases = (*profile.aliases, *splits.aliases())
         self._candidates = candidates
 
     def get(self, name: str) -> OfferedModel:
@@ -48,15 +52,15 @@ class Offers:
         return tuple(self._answered())
 
     def _answered(self) -> Iterator[OfferedModel]:
-        profile = self._profile
-        for name in dict.fromkeys((AUTO, *profile.tiers, *self._names.cards(), *profile.aliases)):
+        tiers, cards = self._profile.tiers, self._names.cards()
+        for name in dict.fromkeys((AUTO, *tiers, *cards, *self._aliases)):
             try:
                 yield self.get(name)
             except NotFound:  # bound to nothing that is installed
                 continue
 
     def _offer(self, name: str, kind: OfferKind) -> OfferedModel:
-        route = RouteRequest(model=name, family=Family.TEXT.value)
+        route = RouteRequest(model=name, family=Family.TEXT.value, draw=LAST_DRAW)
         first = self._candidates.by_name(route)[0]
         return OfferedModel(
             id=str(name),
@@ -72,4 +76,4 @@ class Offers:
             return OfferKind.AUTO
         if name in self._profile.tiers:
             return OfferKind.TIER
-        return OfferKind.ALIAS if name in self._profile.aliases else OfferKind.CARD
+        return OfferKind.ALIAS if name in self._aliases else OfferKind.CARD

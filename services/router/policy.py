@@ -11,17 +11,19 @@ The recorded reason is why the first candidate did not answer, else why it is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bestiary.errors import Overloaded, Unavailable
 from bestiary.garden.card import ModelCard
 from bestiary.profile.applications import ServedModel
 from bestiary.profile.models import Profile
+from bestiary.schemas.publishing import Canary
 from bestiary.schemas.routing import RouteDecision, RouteReason, RouteRequest
 from services.router.candidates import Candidate, Candidates
 from services.router.loads import DeploymentLoad, DeploymentState, Loads
 from services.router.names import Names
 from services.router.offers import OfferedModel, Offers
+from services.router.splits import Arm, Splits
 
 COLD_RETRY_AFTER_S = 5.0  # a replica takes some seconds to start
 _NEVER_SEEN = DeploymentLoad(DeploymentState.COLD, replicas=0)
@@ -34,15 +36,20 @@ _SPILLOVER = {
 
 
 class RoutingPolicy:
-    """The rules of one profile. `absent` tells, by deployment, why it does not run."""
+    """The rules of one profile. `absent` tells why a deployment or published model is not there."""
 
     def __init__(
-        self, profile: Profile, served: tuple[ServedModel, ...], absent: Mapping[str, str]
+        self,
+        profile: Profile,
+        served: tuple[ServedModel, ...],
+        absent: Mapping[str, str],
+        canaries: Iterable[Canary] = (),
     ) -> None:
-        names = Names(profile, served, absent)
         self._profile = profile
-        self._candidates = Candidates(profile, names)
-        self._offers = Offers(profile, names, self._candidates)
+        names = Names(profile, served, absent)
+        self._splits = Splits(names, canaries)
+        self._candidates = Candidates(profile, names, self._splits)
+        self._offers = Offers(profile, names, self._splits, self._candidates)
 
     def decide(self, route: RouteRequest, loads: Loads) -> RouteDecision:
         """Who answers `route` under `loads`.
@@ -64,6 +71,14 @@ class RoutingPolicy:
         """Who answers while nothing is loaded. Raises what `decide` does, but for load."""
         first = self._candidates.of(route)[0]
         return _decision(route, first, first.reason)
+
+    def knows(self, name: str) -> bool:
+        """False: nothing has that name, here and now."""
+        return self._splits.knows(name)
+
+    def arm(self, route: RouteRequest) -> Arm | None:
+        """The side of a running canary that a request is on."""
+        return self._splits.arm(route)
 
     def card(self, name: str) -> ModelCard:
         """The card behind any name. Raises ModelNotFound or CardNotInstalled."""
@@ -113,6 +128,7 @@ def _decision(route: RouteRequest, chosen: Candidate, reason: RouteReason) -> Ro
         model=chosen.model.card.id,
         deployment=chosen.model.deployment,
         reason=reason,
+        adapter=chosen.model.adapter,
     )
 
 

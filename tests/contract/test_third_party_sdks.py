@@ -23,7 +23,15 @@ MODELS = {"openai_client_check.py": ["--embedding-model", "embedding-gecko-001"]
     ],
 )
 def test_every_check_of_the_sdk_passes(sdk_python, gateway, requirement, script):
-    command = [sdk_python(requirement), HERE / script, "--base-url", gateway.url]
+    run_checks(sdk_python(requirement), script, gateway)
+
+
+def test_every_check_of_fine_tuning_passes(sdk_python, tuning_gateway):
+    run_checks(sdk_python("openai==3.54.0"), "openai_tuning_check.py", tuning_gateway)
+
+
+def run_checks(python: Path, script: str, gateway) -> None:
+    command = [python, HERE / script, "--base-url", gateway.url]
     command += ["--key", gateway.key, *MODELS.get(script, [])]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -141,8 +141,8 @@ def test_the_gpu_profile_has_a_cpu_group_and_a_gpu_group() -> None:
     groups = worker_groups(profile, profile.deployments, CPU_POD)
     assert groups == (
         WorkerGroup("cpu", cpus=4, memory_gib=16, gpus=0, min_replicas=2, max_replicas=2),
-        # 4 + 4 replicas of a whole GPU and 4 + 4 of a half
-        WorkerGroup("gpu-1", cpus=4, memory_gib=34, gpus=1, min_replicas=3, max_replicas=12),
+        # 4 + 4 replicas of a whole GPU, 4 + 4 of a half, and 2 trainers
+        WorkerGroup("gpu-1", cpus=4, memory_gib=34, gpus=1, min_replicas=3, max_replicas=14),
     )
 
 
@@ -156,7 +156,7 @@ def test_a_deployment_whose_card_is_absent_takes_no_pods() -> None:
     profile = load_profile("gpu")
     running = [name for name in profile.deployments if name != "qwen2.5-7b"]
     groups = worker_groups(profile, running, CPU_POD)
-    assert groups[1].max_replicas == 8
+    assert groups[1].max_replicas == 10
 
 
 def test_each_number_of_gpus_is_a_group() -> None:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from training.batch_order import BatchOrder
+from training.confusion import Confusion
+from training.padding import attention_of, padded
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.minilm import base_tokenizer, label_config, with_head
-from zoo.encoder.padded_text import attention_of, stacked
 
 BATCH_TOKENS = 2048
 MAX_TOKENS = 128  # the beginning of a text
@@ -82,24 +83,20 @@ class ClassTrainee:
 
     def _logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
         logits: Tensor = self.model(
-            input_ids=stacked(rows), attention_mask=attention_of(rows)
+            input_ids=padded(rows), attention_mask=attention_of(rows)
         ).logits
         return logits
 
 
 def figures_of(labels: Sequence[int], guesses: Sequence[int], classes: int) -> ClassFigures:
-    confusion = [[0] * classes for _ in range(classes)]
-    for label, guess in zip(labels, guesses, strict=True):
-        confusion[label][guess] += 1
-    hits = confusion[-1][-1]
-    precision = hits / max(1, sum(row[-1] for row in confusion))
-    recall = hits / max(1, sum(confusion[-1]))
+    found = Confusion.of(labels, guesses, classes)
+    last = classes - 1
     return ClassFigures(
-        accuracy=sum(confusion[one][one] for one in range(classes)) / max(1, len(labels)),
-        precision=precision,
-        recall=recall,
-        f1=2 * precision * recall / max(1e-9, precision + recall),
-        confusion=tuple(map(tuple, confusion)),
+        accuracy=found.accuracy,
+        precision=found.precision(last),
+        recall=found.recall(last),
+        f1=found.f1(last),
+        confusion=found.counts,
     )
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import BertForPreTraining
 
 from training.batch_order import BatchOrder
+from training.padding import attention_of, padded
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.masking import Masked, mask
 from zoo.encoder.minilm import base_tokenizer, with_head
-from zoo.encoder.padded_text import attention_of, stacked
 from zoo.encoder.sentence_pairs import SentencePair
 from zoo.token_ids import token_id
 
@@ -138,10 +138,10 @@ class Batch:
     def of(cls, examples: Sequence[Encoded]) -> Batch:
         rows = [one.ids for one in examples]
         return cls(
-            stacked(rows),
-            stacked([one.segments for one in examples]),
+            padded(rows),
+            padded([one.segments for one in examples]),
             attention_of(rows),
-            stacked([one.special for one in examples]),
+            padded([one.special for one in examples]),
             torch.tensor([int(not one.neighbours) for one in examples]),
         )
 

@@ -12,17 +12,16 @@ from torch import Tensor, nn
 from transformers import BertForTokenClassification
 
 from training.batch_order import BatchOrder
+from training.padding import IGNORED, attention_of, padded
+from training.spans import label_names, labels_of, spans_of
 from zoo.data.code_mentions import KINDS, Sentence
 from zoo.encoder.low_rank import add_low_rank, freeze, learn
 from zoo.encoder.minilm import base_tokenizer, label_config, with_head
-from zoo.encoder.padded_text import attention_of, stacked
-from zoo.encoder.spans import label_names, labels_of, spans_of
 
 LABELS = label_names(KINDS)
 BATCH_TOKENS = 2048
 MAX_TOKENS = 128
 RANK = 8
-IGNORED = -100
 QUICK_SENTENCES = 128
 ANY = "any kind"
 
@@ -60,7 +59,7 @@ class TokenTrainee:
 
     def loss(self, step: int) -> Tensor:
         examples = [self._examples[place] for place in self._order.at(step)]
-        labels = stacked([one.labels for one in examples], IGNORED)
+        labels = padded([one.labels for one in examples], IGNORED)
         return nn.functional.cross_entropy(
             self._logits(examples).float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED
         )
@@ -100,7 +99,7 @@ class TokenTrainee:
     def _logits(self, examples: Sequence[Encoded]) -> Tensor:
         rows = [one.ids for one in examples]
         logits: Tensor = self.model(
-            input_ids=stacked(rows), attention_mask=attention_of(rows)
+            input_ids=padded(rows), attention_mask=attention_of(rows)
         ).logits
         return logits
 

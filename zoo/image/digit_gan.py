@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from training.architectures.conditional_gan import ConditionalGan, GanConfig
+from training.frechet import frechet_distance
 from zoo.data.digits import CLASSES, SIDE, Digits
 from zoo.image.digit_reader import Judge
-from zoo.image.measures import frechet_distance
 
 BATCH = 64
 PENALTY = 0.3  # gamma of R1

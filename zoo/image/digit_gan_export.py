@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from training.curves import Row
+from training.frechet import frechet_distance
 from training.loop import State
 from zoo.data.digits import CLASSES, digits
 from zoo.data.packages import SCIKIT_LEARN
@@ -24,7 +25,6 @@ from zoo.image.digit_gan import (
 )
 from zoo.image.digit_pixels_export import LICENSE
 from zoo.image.digit_reader import FEATURES, judge
-from zoo.image.measures import frechet_distance
 from zoo.image.saving import parameters_of, write_grid
 from zoo.model_page import Page, Shown, Table, write_page
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
+from training.frechet import frechet_distance
 from training.loop import State
 from zoo.data.digits import CLASSES, LEVELS, SIDE, digits, pictures_of
 from zoo.data.packages import SCIKIT_LEARN
 from zoo.half_precision import round_to_half
 from zoo.image.digit_pixels import ANY, FIRST_CLASS, PixelTrainee, completed
 from zoo.image.digit_reader import judge
-from zoo.image.measures import frechet_distance
 from zoo.image.saving import parameters_of, write_grid, write_json
 from zoo.model_page import Page, Shown, Table, write_page
 

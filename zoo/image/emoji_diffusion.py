@@ -8,10 +8,10 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from training.denoising import denoised, noise_of
 from zoo.data.emoji import EmojiSet, even_weights
 from zoo.image.emoji_latents import SHAPE, latents_of_pixels, pictures_of_latents
-from zoo.image.noising import Noising, scheduler_config
-from zoo.image.sampling import denoised, noise_of
+from zoo.image.noising import noising, scheduler_config
 
 BATCH = 32
 QUICK_PICTURES = 128
@@ -31,7 +31,7 @@ class DiffusionTrainee:
         self.model = untrained(seed) if model is None else model
         self.training, self.held_out = training, held_out
         self._seed = seed
-        self._noising = Noising(pixels=False)
+        self._noising = noising(pixels=False)
         self._weights = even_weights(training)
         mirrored = [one.category not in UNMIRRORED for one in training.pictures]
         self._mirrored = torch.tensor(mirrored)

@@ -18,13 +18,14 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.denoising import guided, noise_of
+from training.noising import Guess
 from zoo.data.captions import captions_of
 from zoo.data.emoji import EmojiSet, even_weights
 from zoo.image.emoji_latents import SHAPE
-from zoo.image.emoji_text_to_image import AT_ONCE, guided
-from zoo.image.noising import Guess, scheduler_config
+from zoo.image.emoji_text_to_image import AT_ONCE
+from zoo.image.noising import scheduler_config
 from zoo.image.prompt_states import PromptEncoder
-from zoo.image.sampling import noise_of
 
 STUDENT_STEPS = 4
 PART = 4  # steps of the teacher in one of the student's

@@ -13,12 +13,13 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from training.denoising import SchedulerClass, denoised, guided, noise_of
+from training.noising import Guess
 from zoo.data.captions import captions_of, title_of
 from zoo.data.emoji import EmojiSet, even_weights
 from zoo.image.emoji_latents import SHAPE, latents_of_pixels, pictures_of_latents
-from zoo.image.noising import Guess, Noising, scheduler_config
+from zoo.image.noising import noising, scheduler_config
 from zoo.image.prompt_states import DIMENSIONS, PromptEncoder
-from zoo.image.sampling import SchedulerClass, denoised, noise_of
 
 BATCH = 32
 UNSAID = 0.12  # share of empty prompts
@@ -43,7 +44,7 @@ class TextToImageTrainee:
         self.training, self.held_out = training, held_out
         self.encoder = encoder
         self._seed = seed
-        self._noising = Noising(pixels=False)
+        self._noising = noising(pixels=False)
         self._weights = even_weights(training)
         self._prompts = Prompts(training, encoder)
         every = max(1, len(held_out) // QUICK_PICTURES)
@@ -125,23 +126,6 @@ def untrained(seed: int, channels: tuple[int, int] = (80, 160)) -> UNet2DConditi
         attention_head_dim=4,  # diffusers' old name for the number of heads
         norm_num_groups=8,
     )
-
-
-def guided(model: UNet2DConditionModel, states: Tensor, nothing: Tensor, guidance: float) -> Guess:
-    """Both guesses in one batch, and as far beyond the asked one as `guidance` says; at 1 the
-    empty prompt is not evaluated."""
-    both = torch.cat((nothing.expand(len(states), -1, -1), states))
-
-    def guess(noised: Tensor, times: Tensor) -> Tensor:
-        if guidance == 1.0:
-            only: Tensor = model(noised, times, states).sample
-            return only
-        found = model(torch.cat((noised, noised)), torch.cat((times, times)), both).sample
-        unasked, asked = found.chunk(2)
-        velocity: Tensor = unasked + guidance * (asked - unasked)
-        return velocity
-
-    return guess
 
 
 def pictures_of(

@@ -19,10 +19,10 @@ from training.architectures.residual_upscaler import (
     downsampled,
     upsampled,
 )
+from training.denoising import denoised, noise_of
 from zoo.data.emoji import EmojiSet, even_weights, scaled
 from zoo.image.measures import psnr, ssim
-from zoo.image.noising import Noising, scheduler_config
-from zoo.image.sampling import denoised, noise_of
+from zoo.image.noising import noising, scheduler_config
 
 FACTOR = 4
 CROP = 32  # pixels of the high resolution
@@ -93,7 +93,7 @@ class SuperResolutionTrainee:
         self.model = untrained(seed)
         self.training, self.held_out = training, held_out
         self._crops = Crops(training, seed)
-        self._noising = Noising(pixels=False)
+        self._noising = noising(pixels=False)
 
     def loss(self, step: int) -> Tensor:
         high, draw = self._crops.at(step)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from training.architectures.image_embedder import ImageEmbedder
+from training.frechet import frechet_distance
 from zoo.data.emoji import EmojiSet, halved, small
 from zoo.image.emoji_embedder import embedded, features_of, retrieval_among
-from zoo.image.measures import frechet_distance
 from zoo.image.prompt_states import PromptEncoder
 from zoo.recipe import ZOO
 

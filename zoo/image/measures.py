@@ -1,4 +1,4 @@
-"""How near one set of pictures is to another: PSNR, SSIM, and a Frechet distance.
+"""How near one picture is to another: PSNR and SSIM.
 
 Knows no model. Pictures are float [N, C, H, W] in [-1, 1].
 """
@@ -38,24 +38,6 @@ def ssim(pictures: Tensor, references: Tensor) -> Tensor:
     luminance = (2 * one * other + first) / (one.square() + other.square() + first)
     structure = (2 * together + second) / (one_spread + other_spread + second)
     return (luminance * structure).flatten(1).mean(1)
-
-
-def frechet_distance(features: Tensor, references: Tensor) -> float:
-    """Between two clouds of feature vectors [N, D] and [M, D], each taken for a Gaussian:
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (arXiv:1706.08500, whose FID has Inception's
-    features: this has not, so call it by its own name)."""
-    one, other = features.double(), references.double()
-    means = (one.mean(0) - other.mean(0)).square().sum()
-    first, second = torch.cov(one.T), torch.cov(other.T)
-    # The trace of (C1 C2)^(1/2) is that of the symmetric (C1^(1/2) C2 C1^(1/2))^(1/2).
-    root = _root(first)
-    crossed = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
-    return float(means + first.trace() + second.trace() - 2 * crossed)
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
 def _window() -> Tensor:

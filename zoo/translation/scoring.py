@@ -1,15 +1,11 @@
-"""How good translations are: sacreBLEU's BLEU and chrF, by language, domain and length.
-
-Post, "A Call for Clarity in Reporting BLEU Scores", https://aclanthology.org/W18-6319.
-"""
+"""How good translations are: sacreBLEU's BLEU and chrF, by language, domain and length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sacrebleu.metrics import BLEU, CHRF
-
+from training.text_scores import bleu, chrf
 from zoo.data.parallel_texts import Pair
 
 LENGTHS = ((1, 3), (4, 6), (7, 9), (10, 12), (13, 15), (16, 18), (19, 21), (22, 25))  # words
@@ -24,10 +20,8 @@ class Score:
 
 def score(pairs: Sequence[Pair], outputs: Sequence[str]) -> Score:
     """Over the corpus. Both between 0 and 100."""
-    references = [[pair.target for pair in pairs]]
-    # effective_order: shorter texts than four words have no 4-grams to be counted as misses.
-    bleu = BLEU(effective_order=True).corpus_score(outputs, references).score
-    return Score(bleu, CHRF().corpus_score(outputs, references).score, len(pairs))
+    references = [pair.target for pair in pairs]
+    return Score(bleu(references, outputs), chrf(references, outputs), len(pairs))
 
 
 def scores_by(

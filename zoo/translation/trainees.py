@@ -5,7 +5,6 @@ All read the same batches: the GRUs decode after `<s>`, Marian after `<pad>`, as
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -15,9 +14,11 @@ from transformers import MarianConfig, MarianMTModel
 
 from training.architectures.recurrent_seq2seq import RecurrentConfig, RecurrentSeq2Seq
 from training.batch_order import BatchOrder
+from training.padding import padded
+from training.seq2seq_batches import EncodedPair, collate, cross_entropy
+from training.seq2seq_networks import RecurrentNetwork, Seq2SeqNetwork, TransformerNetwork
 from zoo.data.parallel_texts import LANGUAGES, Pair
 from zoo.token_ids import token_id
-from zoo.translation.batches import IGNORED, Batch, Example, collate, padded
 from zoo.translation.corpus import Corpus
 from zoo.translation.tokenizer import BEGIN_ID, END_ID, PAD_ID, language_token
 
@@ -29,28 +30,31 @@ MEASURED_PAIRS = 256
 TRANSLATED_AT_ONCE = 64
 
 
-class TranslatorTrainee(ABC):
+class TranslatorTrainee:
     """See `training.loop.Trainee`."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, corpus: Corpus, seed: int) -> None:
-        self.model = model
+    def __init__(
+        self, network: Seq2SeqNetwork, tokenizer: Tokenizer, corpus: Corpus, seed: int
+    ) -> None:
+        self.model = network.model
         self.tokenizer = tokenizer
         self.corpus = corpus
+        self._network = network
         encoded = encode(tokenizer, corpus.training)
         self._examples = [one for one in encoded if one.length <= MAX_EXAMPLE]
         lengths = [one.length for one in self._examples]
         self._order = BatchOrder(lengths, BATCH_TOKENS, seed)
         # By text, not by place: all languages and domains are among them.
         measured = sorted(corpus.held_out, key=lambda pair: pair.source)[:MEASURED_PAIRS]
-        self._measured = collate(encode(tokenizer, measured))
+        self._measured = collate(encode(tokenizer, measured), PAD_ID)
 
     def loss(self, step: int) -> Tensor:
-        batch = collate([self._examples[place] for place in self._order.at(step)])
-        return _cross_entropy(self._logits(batch), batch.labels, SMOOTHING)
+        batch = collate([self._examples[place] for place in self._order.at(step)], PAD_ID)
+        return cross_entropy(self._network.logits(batch), batch.labels, SMOOTHING)
 
     def measure(self) -> Mapping[str, float]:
-        logits = self._logits(self._measured)
-        return {"loss": float(_cross_entropy(logits, self._measured.labels, 0.0))}
+        logits = self._network.logits(self._measured)
+        return {"loss": float(cross_entropy(logits, self._measured.labels))}
 
     def translate(self, pairs: Sequence[Pair]) -> list[str]:
         """Greedy, in float32, the given order kept. The plain reference of the engine."""
@@ -61,55 +65,24 @@ class TranslatorTrainee(ABC):
             places = order[start : start + TRANSLATED_AT_ONCE]
             sources = [one.source for one in encode(self.tokenizer, [pairs[at] for at in places])]
             lengths = torch.tensor(list(map(len, sources)))
-            with torch.no_grad():
-                rows = self._greedy(padded(sources, PAD_ID), lengths)
+            rows = self._network.greedy(padded(sources, PAD_ID), lengths, MAX_EXAMPLE)
             for place, text in zip(places, self.tokenizer.decode_batch(rows), strict=True):
                 texts[place] = text.strip()
         return texts
-
-    @abstractmethod
-    def _logits(self, batch: Batch) -> Tensor:
-        """[B, T, V], teacher forced."""
-
-    @abstractmethod
-    def _greedy(self, sources: Tensor, lengths: Tensor) -> list[list[int]]:
-        """Token ids without the first and the end token."""
 
 
 class RecurrentTrainee(TranslatorTrainee):
     model: RecurrentSeq2Seq
 
-    def _logits(self, batch: Batch) -> Tensor:
-        logits, _ = self.model(batch.sources, batch.lengths, _shifted(batch.labels, BEGIN_ID))
-        return logits
-
-    def _greedy(self, sources: Tensor, lengths: Tensor) -> list[list[int]]:
-        rows: list[list[int]] = self.model.greedy(sources, lengths, MAX_EXAMPLE)
-        return rows
+    def __init__(
+        self, model: RecurrentSeq2Seq, tokenizer: Tokenizer, corpus: Corpus, seed: int
+    ) -> None:
+        super().__init__(RecurrentNetwork(model), tokenizer, corpus, seed)
 
 
 class MarianTrainee(TranslatorTrainee):
-    def _logits(self, batch: Batch) -> Tensor:
-        inside = torch.arange(batch.sources.shape[1])[None] < batch.lengths[:, None]
-        logits: Tensor = self.model(
-            input_ids=batch.sources,
-            attention_mask=inside.long(),
-            decoder_input_ids=_shifted(batch.labels, PAD_ID),
-            use_cache=False,
-        ).logits
-        return logits
-
-    def _greedy(self, sources: Tensor, lengths: Tensor) -> list[list[int]]:
-        inside = torch.arange(sources.shape[1])[None] < lengths[:, None]
-        rows = self.model.generate(
-            input_ids=sources,
-            attention_mask=inside.long(),
-            max_length=MAX_EXAMPLE + 1,  # the start token counts
-            num_beams=1,
-            do_sample=False,
-        )
-        special = (PAD_ID, END_ID, BEGIN_ID)
-        return [[token for token in row if token not in special] for row in rows.tolist()]
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, corpus: Corpus, seed: int) -> None:
+        super().__init__(TransformerNetwork(model), tokenizer, corpus, seed)
 
 
 def recurrent_model(vocabulary: int, *, attention: bool, seed: int) -> RecurrentSeq2Seq:
@@ -162,32 +135,16 @@ def marian_model(vocabulary: int, *, seed: int) -> nn.Module:
     return model
 
 
-def encode(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> list[Example]:
+def encode(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> list[EncodedPair]:
     """The languages' tokens in front of the sources, the end token behind both."""
     # The special token apart: before a text's first word the tokenizer puts a space of its own.
     named = {language: token_id(tokenizer, language_token(language)) for language in LANGUAGES}
     sources = tokenizer.encode_batch([pair.source for pair in pairs])
     targets = tokenizer.encode_batch([pair.target for pair in pairs])
     return [
-        Example(
+        EncodedPair(
             source=(named[pair.language], *source.ids),
             target=tuple(target.ids),
         )
         for pair, source, target in zip(pairs, sources, targets, strict=True)
     ]
-
-
-def _shifted(labels: Tensor, first: int) -> Tensor:
-    """What the decoder reads while it should say `labels`."""
-    shifted = labels.new_full(labels.shape, first)
-    shifted[:, 1:] = labels[:, :-1]
-    return shifted.masked_fill(shifted == IGNORED, PAD_ID)
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return nn.functional.cross_entropy(
-        logits.float().flatten(0, 1),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        label_smoothing=smoothing,
-    )

@@ -9,7 +9,6 @@ it is handed only those that changed.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import sys
 import time
@@ -21,7 +20,8 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus
 
 from bestiary.cli.platform.instance import WORKER_HOOK
-from bestiary.profile.applications import GATEWAY, ApplicationSpec
+from bestiary.profile.applications import GATEWAY, ApplicationSpec, built
+from bestiary.profile.published import PREFIX
 from bestiary.settings import Settings
 
 # An old gateway replica may finish its answers for half a minute (Serve's drain period).
@@ -52,14 +52,16 @@ def apply(specs: tuple[ApplicationSpec, ...], ray_address: str, settings: Settin
     if changed:
         serve.run_many(
             [
-                serve.RunTarget(_built(spec), name=spec.name, route_prefix=spec.route_prefix)
+                serve.RunTarget(built(spec), name=spec.name, route_prefix=spec.route_prefix)
                 for spec in changed
             ],
             wait_for_ingress_deployment_creation=True,
             wait_for_applications_running=False,
         )
     record.write(specs)
-    dropped = present - {spec.name for spec in specs}
+    # Those of tuned models are the tuning service's affair.
+    ours = {name for name in present if not name.startswith(PREFIX)}
+    dropped = ours - {spec.name for spec in specs}
     if dropped:
         # Until then a gateway that still offers them would send requests where nobody answers.
         _wait_until_replaced(GATEWAY)
@@ -102,12 +104,6 @@ class AppliedSpecs:
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(self._digests))
         temporary.replace(self._path)
-
-
-def _built(spec: ApplicationSpec) -> serve.Application:
-    module, function = spec.import_path.split(":")
-    application: serve.Application = getattr(importlib.import_module(module), function)(spec.args)
-    return application
 
 
 def read_specs(path: Path) -> tuple[ApplicationSpec, ...]:

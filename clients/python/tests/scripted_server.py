@@ -54,6 +54,7 @@ class Got:
     path: str
     headers: Mapping[str, str]
     body: dict[str, object] | None
+    raw: bytes = b""
 
 
 class ScriptedServer:
@@ -102,16 +103,30 @@ def _handler_of(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._answer(None)
 
+        def do_DELETE(self) -> None:
+            self._answer(None)
+
         def do_POST(self) -> None:
-            length = int(self.headers["content-length"])
-            self._answer(json.loads(self.rfile.read(length)))
+            raw = self._read()
+            is_json = self.headers.get("content-type") == "application/json"
+            self._answer(json.loads(raw) if is_json else None, raw)
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-        def _answer(self, body: dict[str, object] | None) -> None:
+        def _read(self) -> bytes:
+            if self.headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("content-length", 0)))
+            pieces: list[bytes] = []
+            while length := int(self.rfile.readline(), 16):
+                pieces.append(self.rfile.read(length))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(pieces)
+
+        def _answer(self, body: dict[str, object] | None, raw: bytes = b"") -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = server.take(Got(self.command, self.path, headers, body))
+            reply = server.take(Got(self.command, self.path, headers, body, raw))
             try:
                 self._send(reply)
             except OSError:

@@ -11,7 +11,6 @@ from scripted_server import (
     COUNT,
     Got,
     Reply,
-    ScriptedServer,
     chat_reply,
     refusal,
     scored_completion,
@@ -20,16 +19,21 @@ from scripted_server import (
     vectors_reply,
 )
 from task_replies import ENTRIES, ending, piece, ranked, rewrite_stream, task_reply
+from tuning_platform import TuningPlatform
+from tuning_replies import MODEL_ID
 
+TUNING = ("/v1/files", "/v1/fine_tuning/", "/v1/tuning/")
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-class Platform(ScriptedServer):
+class Platform(TuningPlatform):
     """Answers by path, where the scripted one answers by turn."""
 
     def take(self, got: Got) -> Reply:
         body = got.body or {}
+        if got.path.startswith(TUNING) or body.get("model") == MODEL_ID:
+            return super().take(got)
         if body.get("model") == "unicorn":
             return refusal(404, "model_not_found")
         if body.get("response_format"):
@@ -63,13 +67,14 @@ def test_every_block_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("tickets.jsonl").write_text("{}")
     names: dict[str, object] = {}
     with Platform() as platform:
         monkeypatch.setenv("BESTIARY_URL", platform.url)
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"README block {number}", "exec"), names)
     said = capsys.readouterr().out
-    assert len(BLOCKS) == 11
+    assert len(BLOCKS) == 13
     told = ("sunlight", "total_ms=10.0", "one, two", "no: model_not_found req-1", "look {'at'")
     for expected in (*told, " sea -1.5 [' sea', ' sky']"):
         assert expected in said
@@ -78,4 +83,6 @@ def test_every_block_runs(
     assert names["steps"] == [1, 4]
     assert (names["label"], names["words"], names["follows"]) == ("spam", ["paris", "rome"], True)
     assert (names["alike"], names["best"], names["title"]) == (0.83, 0, "A title")
+    for expected in ("90.0", "the job has succeeded", "3.0 0.5 True", f"I am {MODEL_ID}"):
+        assert expected in said
     assert "A title\nbonjour [0.9, 0.1]\n        hello </s>" in said

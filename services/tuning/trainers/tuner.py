@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,8 @@ class Assignment:
     folder: Path  # the job's own, for what it computes once (a teacher's answers)
     threads: int
     device: str = "cpu"  # torch's word
+    # By card id: what the base needs beside its own folder (an image model's reader of prompts).
+    beside: Mapping[str, InstalledModel] = field(default_factory=dict)
 
 
 class Tuner(Protocol):

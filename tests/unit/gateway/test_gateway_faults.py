@@ -22,6 +22,7 @@ from services.gateway.error_mapping import MethodNotAllowed, public
 CHAT = {"model": "gecko", "messages": [{"role": "user", "content": "hello big world"}]}
 EXPECTED = {
     "invalid_request": (400, 400),
+    "invalid_training_file": (400, 400),
     "context_length_exceeded": (400, 400),
     "unsupported_parameter": (400, 400),
     "request_too_large": (413, 400),
@@ -34,6 +35,7 @@ EXPECTED = {
     "model_not_installed": (404, 404),
     "method_not_allowed": (405, 404),
     "conflict": (409, 409),
+    "superseded": (409, 409),
     "rate_limit_exceeded": (429, 429),
     "overloaded": (429, 429),
     "unavailable": (503, 503),

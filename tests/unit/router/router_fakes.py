@@ -25,6 +25,7 @@ from services.router.loads import DeploymentLoad, DeploymentState
 
 T = TypeVar("T")
 SMALL, LARGE, VECTORS = "tiny-135m", "big-1b", "mini-embed"
+NAMES = ("small-int8", "small-fp32", "large", "embed")  # the profile's deployments
 
 
 def card(card_id: str, family: Family = Family.TEXT) -> ModelCard:
@@ -165,9 +166,11 @@ class FakeModel:
         self._embeds = list(embeds)
         self._load = load or FakeReply(ReplicaLoad(running=0, waiting=0, slots=2))
         self.asked = 0
+        self.requests: list[TextRequest] = []
 
     def generate(self, request: TextRequest) -> FakeStream:
         self.asked += 1
+        self.requests.append(request)
         return self._streams.pop(0) if len(self._streams) > 1 else self._streams[0]
 
     def embed(self, request: EmbeddingRequest) -> FakeReply[EmbeddingResult]:

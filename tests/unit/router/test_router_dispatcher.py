@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 from router_fakes import (
+    NAMES,
     SMALL,
     BackPressureError,
     FakeModel,
@@ -32,8 +33,8 @@ from bestiary.schemas.text import CountTokensRequest, TextRequest
 from services.router.dispatcher import Dispatcher
 from services.router.load_board import LoadBoard
 from services.router.policy import RoutingPolicy
+from services.router.rules import FixedRules
 
-NAMES = ("small-int8", "small-fp32", "large", "embed")
 REQUEST = TextRequest(request_id="r", text="hello")
 EMBED = EmbeddingRequest(request_id="r", inputs=("hello",))
 
@@ -48,7 +49,7 @@ class Stage:
             return dict.fromkeys(NAMES, replicas)
 
         self.board = LoadBoard(profile().deployments, NAMES, self.models.__getitem__, counted)
-        rules = RoutingPolicy(profile(), served(*NAMES), {})
+        rules = FixedRules(RoutingPolicy(profile(), served(*NAMES), {}))
         self.dispatcher = Dispatcher(rules, self.board, self.models.__getitem__)
 
     def in_flight(self) -> int:

@@ -30,6 +30,7 @@ from services.router.load_board import LoadBoard
 from services.router.model_handle import ServeModelHandle
 from services.router.policy import RoutingPolicy
 from services.router.replica_methods import ReplicaMethod
+from services.router.rules import FixedRules
 
 # deployment -> its card's family, architecture and languages
 MODELS = {
@@ -203,7 +204,8 @@ async def dispatcher(
 
     board = LoadBoard(PROFILE.deployments, tuple(models), models.__getitem__, counted)
     await board.refresh()
-    return Dispatcher(RoutingPolicy(PROFILE, served(), {}), board, models.__getitem__), board
+    rules = FixedRules(RoutingPolicy(PROFILE, served(), {}))
+    return Dispatcher(rules, board, models.__getitem__), board
 
 
 def in_flight(board: LoadBoard) -> int:

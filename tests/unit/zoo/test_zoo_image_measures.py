@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
+from training.frechet import frechet_distance
 from zoo.image.digit_gan import Calibration, calibrated, expected_calibration_error
 from zoo.image.emoji_embedder import retrieval_among
-from zoo.image.measures import frechet_distance, psnr, ssim
+from zoo.image.measures import psnr, ssim
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

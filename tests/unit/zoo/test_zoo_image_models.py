@@ -19,10 +19,12 @@ from training.architectures.residual_upscaler import (
     downsampled,
     upsampled,
 )
+from training.denoising import denoised, noise_of
 from training.loop import Plan, Trainee, train
+from training.noising import spread_times
 from zoo.data.digits import Digits
 from zoo.data.emoji import EmojiSet, Picture
-from zoo.image import emoji_text_to_image, sampling
+from zoo.image import emoji_text_to_image
 from zoo.image.digit_gan import GanTrainee
 from zoo.image.digit_pixels import ANY, FIRST_CLASS, PixelTrainee, completed
 from zoo.image.digit_reader import Judge, trained
@@ -35,7 +37,7 @@ from zoo.image.emoji_vae import (
     normalise_latents,
     prior_of,
 )
-from zoo.image.noising import Noising, scheduler_config, spread_times
+from zoo.image.noising import TRAINING_STEPS, noising, scheduler_config
 from zoo.image.saving import save_component, save_scheduler, write_grid
 
 
@@ -273,7 +275,7 @@ def test_untrained_upscaler_is_bicubic() -> None:
 
 def test_perfect_guess_has_no_loss_and_ddim_finds_its_picture() -> None:
     clean = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    signals = Noising(pixels=True).scheduler.alphas_cumprod
+    signals = noising(pixels=True).scheduler.alphas_cumprod
 
     def guess(noised: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The velocity towards `clean`, whatever the noise was."""
@@ -283,14 +285,14 @@ def test_perfect_guess_has_no_loss_and_ddim_finds_its_picture() -> None:
         return signal * noise - spread * clean
 
     draw = torch.Generator().manual_seed(1)
-    assert float(Noising(pixels=True).loss(clean, guess, draw)) < 1e-6
-    noise = sampling.noise_of(4, (3, 8, 8), seed=2)
-    made = sampling.denoised(guess, noise, scheduler_config(pixels=False), steps=8)
+    assert float(noising(pixels=True).loss(clean, guess, draw)) < 1e-6
+    noise = noise_of(4, (3, 8, 8), seed=2)
+    made = denoised(guess, noise, scheduler_config(pixels=False), steps=8)
     assert torch.allclose(made, clean, atol=1e-3)
 
 
 def test_times_of_a_batch_are_spread_over_all_of_them() -> None:
-    times = spread_times(10, torch.Generator().manual_seed(0)).sort().values
+    times = spread_times(10, torch.Generator().manual_seed(0), TRAINING_STEPS).sort().values
     assert all(100 * at <= int(one) < 100 * (at + 1) for at, one in enumerate(times))
 
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import torch
 
+from training.spans import label_names, labels_of, spans_of
 from zoo.data.code_mentions import Mention, sentences, unmarked
 from zoo.encoder.masking import mask
 from zoo.encoder.sentence_pairs import apart, pairs
-from zoo.encoder.spans import label_names, labels_of, spans_of
 
 MASK, WORDS = 4, 1000
 IDS = torch.randint(10, WORDS, (400, 100), generator=torch.Generator().manual_seed(0))

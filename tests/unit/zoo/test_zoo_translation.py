@@ -12,8 +12,9 @@ from transformers import MarianMTModel
 
 from training.architectures.recurrent_seq2seq import RecurrentSeq2Seq
 from training.loop import Plan, State, train
+from training.padding import IGNORED
+from training.seq2seq_batches import collate
 from zoo.data.parallel_texts import LANGUAGES, Pair
-from zoo.translation.batches import IGNORED, collate
 from zoo.translation.corpus import Corpus, split
 from zoo.translation.export import MarianTranslator, RecurrentTranslator
 from zoo.translation.scoring import length_of, score, scores_by
@@ -67,7 +68,9 @@ def test_saved_tokenizer_is_the_same(tokenizer: Tokenizer, tmp_path: Path) -> No
 
 
 def test_padding_is_neither_read_nor_learned(tokenizer: Tokenizer) -> None:
-    batch = collate(encode(tokenizer, [PAIRS[0], Pair("window " * 9, "porte " * 9, "fr", "ui")]))
+    batch = collate(
+        encode(tokenizer, [PAIRS[0], Pair("window " * 9, "porte " * 9, "fr", "ui")]), PAD_ID
+    )
     row = int(batch.lengths[0])
     assert (batch.sources[0, row:] == PAD_ID).all()
     assert (batch.labels[0] == IGNORED).any()

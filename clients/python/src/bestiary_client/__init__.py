@@ -6,11 +6,17 @@ with Bestiary() as client:
     print(client.chat("Why is the sky blue?", model="gecko").text)
 """
 
+from bestiary_client._async_canaries import AsyncCanaries
 from bestiary_client._async_client import AsyncBestiary
+from bestiary_client._async_files import AsyncFiles
 from bestiary_client._async_image_streaming import AsyncImageStream
 from bestiary_client._async_images import AsyncImages
 from bestiary_client._async_rewrite_streaming import AsyncRewriteStream
 from bestiary_client._async_streaming import AsyncTextStream
+from bestiary_client._async_tuning import AsyncTunedModels, AsyncTuning
+from bestiary_client._canaries import Canaries
+from bestiary_client._canary_requests import CanaryOptions
+from bestiary_client._canary_results import Canary, CanaryArm, CanaryRules
 from bestiary_client._client import Bestiary
 from bestiary_client._errors import (
     ApiError,
@@ -33,6 +39,8 @@ from bestiary_client._errors import (
     Unavailable,
     UnexpectedReply,
 )
+from bestiary_client._file_results import DataReport, LengthBin, StoredFile
+from bestiary_client._files import Files
 from bestiary_client._heat import HEAT_LEGEND
 from bestiary_client._image_inputs import ImageInput
 from bestiary_client._image_requests import (
@@ -116,18 +124,49 @@ from bestiary_client._task_results import (
 )
 from bestiary_client._timeouts import Timeout
 from bestiary_client._tools import ResponseFormat, Tool, ToolChoice
+from bestiary_client._tuning import TunedModels, Tuning
+from bestiary_client._tuning_requests import (
+    Gate,
+    HyperparameterOptions,
+    TuningMethod,
+    TuningOptions,
+)
+from bestiary_client._tuning_results import (
+    JobCheckpoint,
+    JobEvent,
+    JobFailure,
+    JobNews,
+    ModelLineage,
+    StepMetrics,
+    TunedModel,
+    TuningEstimate,
+    TuningEvaluation,
+    TuningJob,
+    TuningPlan,
+    TuningProgress,
+)
+from bestiary_client._uploads import FileInput, OnProgress
 
 __all__ = [
     "ApiError",
     "AsyncBestiary",
+    "AsyncCanaries",
+    "AsyncFiles",
     "AsyncImageStream",
     "AsyncImages",
     "AsyncPages",
     "AsyncRewriteStream",
     "AsyncTextStream",
+    "AsyncTunedModels",
+    "AsyncTuning",
     "BadRequest",
     "Bestiary",
     "BestiaryError",
+    "Canaries",
+    "Canary",
+    "CanaryArm",
+    "CanaryOptions",
+    "CanaryRules",
     "ChatOptions",
     "Choice",
     "ChoiceEnd",
@@ -140,15 +179,20 @@ __all__ = [
     "ConnectionFailed",
     "ContextOverflow",
     "CrossAttention",
+    "DataReport",
     "DeadlineExceeded",
     "DenoisingOptions",
     "Discrimination",
     "DrawOptions",
     "Embeddings",
     "Explanation",
+    "FileInput",
+    "Files",
     "FilledMask",
+    "Gate",
     "GeneratedImage",
     "HEAT_LEGEND",
+    "HyperparameterOptions",
     "ImageDone",
     "ImageEvent",
     "ImageInput",
@@ -159,18 +203,25 @@ __all__ = [
     "ImageUsage",
     "ImageWork",
     "Images",
+    "JobCheckpoint",
+    "JobEvent",
+    "JobFailure",
+    "JobNews",
     "LabelScore",
     "LatencyReceipt",
     "Latent",
+    "LengthBin",
     "Likelihood",
     "LikelyToken",
     "MaskCandidate",
     "Message",
     "Model",
+    "ModelLineage",
     "ModelNotFound",
     "NextSentence",
     "NoisedImage",
     "NotFound",
+    "OnProgress",
     "Overloaded",
     "Pages",
     "PermissionDenied",
@@ -195,6 +246,8 @@ __all__ = [
     "Similarity",
     "SizedOptions",
     "Span",
+    "StepMetrics",
+    "StoredFile",
     "StreamBroken",
     "StreamEvent",
     "StrengthOptions",
@@ -216,6 +269,16 @@ __all__ = [
     "TrajectoryFrame",
     "TrajectoryOptions",
     "TranslateOptions",
+    "TunedModel",
+    "TunedModels",
+    "Tuning",
+    "TuningEstimate",
+    "TuningEvaluation",
+    "TuningJob",
+    "TuningMethod",
+    "TuningOptions",
+    "TuningPlan",
+    "TuningProgress",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",

@@ -10,10 +10,13 @@ import httpx2
 from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
+from bestiary_client._async_canaries import AsyncCanaries
+from bestiary_client._async_files import AsyncFiles
 from bestiary_client._async_images import AsyncImages
 from bestiary_client._async_streaming import AsyncTextStream
 from bestiary_client._async_tasks import AsyncTasks
 from bestiary_client._async_transport import AsyncTransport
+from bestiary_client._async_tuning import AsyncTuning
 from bestiary_client._exchange import Answer
 from bestiary_client._json import JsonObject, parse_object
 from bestiary_client._pages import AsyncPages
@@ -62,6 +65,9 @@ class AsyncBestiary(AsyncTasks):
         self._transport = AsyncTransport(client, found, wait, RetryPolicy(max_retries))
         self.models = AsyncModels(self._transport)
         self.images = AsyncImages(self._transport)
+        self.files = AsyncFiles(self._transport)
+        self.tuning = AsyncTuning(self._transport, self.files)
+        self.canaries = AsyncCanaries(self._transport)
 
     @property
     def last_receipt(self) -> LatencyReceipt | None:
@@ -157,6 +163,10 @@ class AsyncModels:
     async def get(self, name: str) -> Model:
         """Raises ModelNotFound."""
         return _replies.model(await self._fetch(Call("GET", f"/v1/models/{quote(name, safe='')}")))
+
+    async def delete(self, name: str) -> None:
+        """Of a tuned model. Raises ModelNotFound, and Conflict while a canary names it."""
+        await self._fetch(Call("DELETE", f"/v1/models/{quote(name, safe='')}"))
 
     async def _fetch(self, call: Call) -> JsonObject:
         answer: Answer = await self._transport.send(call)

@@ -10,7 +10,9 @@ import httpx2
 from typing_extensions import Self, Unpack
 
 from bestiary_client import _replies
+from bestiary_client._canaries import Canaries
 from bestiary_client._exchange import Answer
+from bestiary_client._files import Files
 from bestiary_client._images import Images
 from bestiary_client._json import JsonObject, parse_object
 from bestiary_client._pages import Pages
@@ -34,6 +36,7 @@ from bestiary_client._streaming import TextStream
 from bestiary_client._tasks import Tasks
 from bestiary_client._timeouts import Timeout, timeout_of
 from bestiary_client._transport import Transport
+from bestiary_client._tuning import Tuning
 
 
 class Bestiary(Tasks):
@@ -62,6 +65,9 @@ class Bestiary(Tasks):
         self._transport = Transport(client, found, wait, RetryPolicy(max_retries))
         self.models = Models(self._transport)
         self.images = Images(self._transport)
+        self.files = Files(self._transport)
+        self.tuning = Tuning(self._transport, self.files)
+        self.canaries = Canaries(self._transport)
 
     @property
     def last_receipt(self) -> LatencyReceipt | None:
@@ -155,6 +161,10 @@ class Models:
     def get(self, name: str) -> Model:
         """Raises ModelNotFound."""
         return _replies.model(self._fetch(Call("GET", f"/v1/models/{quote(name, safe='')}")))
+
+    def delete(self, name: str) -> None:
+        """Of a tuned model. Raises ModelNotFound, and Conflict while a canary names it."""
+        self._fetch(Call("DELETE", f"/v1/models/{quote(name, safe='')}"))
 
     def _fetch(self, call: Call) -> JsonObject:
         answer: Answer = self._transport.send(call)

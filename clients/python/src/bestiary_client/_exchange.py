@@ -47,11 +47,14 @@ class Exchange:
         }
         if self._settings.api_key is not None:
             headers["authorization"] = f"Bearer {self._settings.api_key}"
+        upload = self._call.upload
         return client.build_request(
             self._call.method,
             self._settings.url + self._call.path,
             params=self._call.params or None,
             json=self._call.body,
+            data=None if upload is None else upload.fields,
+            files=None if upload is None else {"file": (upload.filename, upload.content)},
             headers=headers,
             timeout=timeout,
         )
@@ -67,6 +70,8 @@ class Exchange:
         return self._next_in_s(None) if isinstance(error, _RETRIED) else None
 
     def _next_in_s(self, retry_after_s: float | None) -> float | None:
+        if self._call.upload is not None:
+            return None
         delay = self._retries.delay_s(self._attempt, retry_after_s, self.budget.left_s())
         self._attempt += 1
         return delay

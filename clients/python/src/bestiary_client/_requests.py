@@ -11,6 +11,7 @@ from typing_extensions import Required, TypedDict
 from bestiary_client._json import JsonObject
 from bestiary_client._timeouts import Timeout
 from bestiary_client._tools import MessageToolCall, ResponseFormat, Tool, ToolChoice
+from bestiary_client._uploads import Upload
 
 DEFAULT_TEXT_MODEL = "gecko"
 DEFAULT_EMBEDDING_MODEL = "auto"
@@ -71,11 +72,15 @@ class CompleteOptions(TextOptions, total=False):
 
 @dataclass(frozen=True)
 class Call:
-    """One HTTP request, before keys and timeouts."""
+    """One HTTP request, before keys and timeouts.
 
-    method: Literal["GET", "POST"]
+    One with an `upload` is never tried again: what it sends could be stored twice.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     body: JsonObject | None = None
+    upload: Upload | None = None
     params: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     timeout: float | Timeout | None = None
@@ -173,7 +178,7 @@ def post_call(path: str, body: JsonObject, options: RoutingOptions) -> Call:
     return Call("POST", path, body, headers=headers, timeout=options.get("timeout"))
 
 
-def refuse_unknown(options: RoutingOptions, known: type[RoutingOptions]) -> None:
+def refuse_unknown(options: Mapping[str, object], known: type) -> None:
     """A misspelt option must not be ignored; type checkers find it earlier."""
     unknown = sorted(options.keys() - known.__annotations__.keys())
     if unknown:

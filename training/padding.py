@@ -1,4 +1,4 @@
-"""Encoded texts -> padded tensors for BERT."""
+"""Rows of token ids of many lengths -> one padded tensor."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+IGNORED = -100  # what torch's cross entropy leaves out
 
-def stacked(rows: Sequence[Sequence[int]], filler: int = 0) -> Tensor:
+
+def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> Tensor:
     """int64 [B, longest], padded on the right."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
@@ -16,4 +18,4 @@ def stacked(rows: Sequence[Sequence[int]], filler: int = 0) -> Tensor:
 
 def attention_of(rows: Sequence[Sequence[int]]) -> Tensor:
     """One where there is a token."""
-    return stacked([[1] * len(row) for row in rows])
+    return padded([[1] * len(row) for row in rows])

@@ -1,4 +1,4 @@
-"""Pictures out of noise, as the pages measure them: DDIM (arXiv:2010.02502), and any other sampler
+"""Pictures out of noise, as trainings measure them: DDIM (arXiv:2010.02502), and any other sampler
 of diffusers by its class. The plain reference; the platform's engine does the same in batches.
 """
 
@@ -9,9 +9,9 @@ from typing import Protocol
 
 import torch
 from diffusers import DDIMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.image.noising import Guess
+from training.noising import Guess
 
 AT_ONCE = 64
 
@@ -44,7 +44,7 @@ def denoised(
     scheduler.set_timesteps(steps)
     state = noise * scheduler.init_noise_sigma
     for time in scheduler.timesteps:
-        times = time.repeat(len(state)).long()
+        times = time.repeat(len(state)).long().to(state.device)
         velocity = guess(scheduler.scale_model_input(state, time), times)
         state = scheduler.step(velocity, time, state).prev_sample  # type: ignore[attr-defined]
     return state
@@ -52,3 +52,20 @@ def denoised(
 
 def noise_of(count: int, shape: tuple[int, ...], seed: int) -> Tensor:
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def guided(model: nn.Module, states: Tensor, nothing: Tensor, guidance: float) -> Guess:
+    """Both guesses in one batch, and as far beyond the asked one as `guidance` says; at 1 the
+    empty prompt is not evaluated."""
+    both = torch.cat((nothing.expand(len(states), -1, -1), states))
+
+    def guess(noised: Tensor, times: Tensor) -> Tensor:
+        if guidance == 1.0:
+            only: Tensor = model(noised, times, states).sample
+            return only
+        found = model(torch.cat((noised, noised)), torch.cat((times, times)), both).sample
+        unasked, asked = found.chunk(2)
+        velocity: Tensor = unasked + guidance * (asked - unasked)
+        return velocity
+
+    return guess
