@@ -34,9 +34,10 @@ class TunedFrom:
         """`found` in the tuned files; where another head came on, the tasks are its own."""
         same = found.architecture == self.base.architecture
         names = (*_FROM_THE_BASE, *(_OF_THE_SAME_ARCHITECTURE if same else ()))
-        return found.model_copy(
-            update={name: getattr(self.base, name) for name in names} | self.told()
-        )
+        kept = {name: getattr(self.base, name) for name in names}
+        if self.base.image is not None:  # measured figures are the base's own
+            kept["image"] = self.base.image.model_copy(update={"figures": {}})
+        return found.model_copy(update=kept | self.told())
 
     def adapted(self, card_id: str) -> ModelCard:
         """The card of an adapter: the base's, under another name."""

@@ -53,6 +53,12 @@ class PublishedModels:
                 ).all()
             )
 
+    def deleted(self) -> tuple[PublishedModel, ...]:
+        """Their records stay: who deployed what must be answerable later."""
+        with self._database.reading() as session:
+            deleted = PublishedModelRow.deleted_at.is_not(None)
+            return tuple(session.scalars(select(PublishedModelRow.model).where(deleted)).all())
+
     def delete(self, id: str) -> PublishedModel:
         """Raises ModelNotFound, and Conflict while an alias's canary sends requests to it."""
         with self._database.writing() as session:

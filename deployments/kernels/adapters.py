@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +80,7 @@ class AdapterBank:
         self._residents: OrderedDict[str, _Resident] = OrderedDict()  # longest unused first
         self._loads = 0
         self._evictions = 0
+        self._tell_of_room: Callable[[], None] | None = None
 
     @property
     def counts(self) -> AdapterCounts:
@@ -93,6 +94,23 @@ class AdapterBank:
         with self._table:
             return tuple(self._residents)
 
+    def when_room(self, tell: Callable[[], None] | None) -> None:
+        """`tell` is called, in whatever thread, whenever a slot may be had that was not before.
+
+        It must not block, nor lease. None: nobody wants to know any more.
+        """
+        self._tell_of_room = tell
+
+    def lease_resident(self, name: str) -> Lease | None:
+        """The slot of an adapter that is in one; None where it has to be loaded. Never blocks."""
+        with self._table:
+            resident = self._residents.get(name)
+            if resident is None:
+                return None
+            resident.leases += 1
+            self._residents.move_to_end(name)
+            return Lease(self, name, resident.slot)
+
     def lease(self, name: str, folder: Path) -> Lease:
         """The slot of an adapter, which `folder` holds as peft saved it.
 
@@ -102,14 +120,15 @@ class AdapterBank:
         Raises KernelError for an adapter that this model cannot take, and Overloaded
         where rows use all slots; what was in the slots stays there then.
         """
-        found = self._lease_resident(name)
+        found = self.lease_resident(name)
         if found is not None:
             return found
         with self._loading:
-            found = self._lease_resident(name)  # another thread's load, which we waited for
+            found = self.lease_resident(name)  # another thread's load, which we waited for
             return found or self._load(name, folder)
 
     def _load(self, name: str, folder: Path) -> Lease:
+        self._check_room()  # before files are read for nothing
         contents = list(_slot_contents(read_adapter(folder), self._memory, folder))
         slot = self._take_slot()
         try:
@@ -118,36 +137,47 @@ class AdapterBank:
         except BaseException:
             with self._table:
                 self._free.append(slot)
+            self._there_is_room()
             raise
         with self._table:
             self._residents[name] = _Resident(slot, leases=1)
             self._loads += 1
         return Lease(self, name, slot)
 
-    def _lease_resident(self, name: str) -> Lease | None:
+    def _check_room(self) -> None:
         with self._table:
-            resident = self._residents.get(name)
-            if resident is None:
-                return None
-            resident.leases += 1
-            self._residents.move_to_end(name)
-            return Lease(self, name, resident.slot)
+            if not self._free:
+                self._longest_unused()
 
     def _take_slot(self) -> int:
         """A free slot, or that of the adapter which nobody has used for longest."""
         with self._table:
             if self._free:
                 return self._free.pop()
-            unused = (name for name, resident in self._residents.items() if not resident.leases)
-            name = next(unused, None)
-            if name is None:
-                raise Overloaded(f"all {len(self._residents)} adapters are in use", RETRY_AFTER_S)
+            name = self._longest_unused()
             self._evictions += 1
             return self._residents.pop(name).slot
 
+    def _longest_unused(self) -> str:
+        """Under the table's lock. Raises Overloaded where rows use every adapter."""
+        unused = (name for name, resident in self._residents.items() if not resident.leases)
+        name = next(unused, None)
+        if name is None:
+            raise Overloaded(f"all {len(self._residents)} adapters are in use", RETRY_AFTER_S)
+        return name
+
     def _release(self, name: str) -> None:
         with self._table:
-            self._residents[name].leases -= 1
+            resident = self._residents[name]
+            resident.leases -= 1
+            unused = not resident.leases
+        if unused:
+            self._there_is_room()
+
+    def _there_is_room(self) -> None:
+        tell = self._tell_of_room
+        if tell is not None:
+            tell()
 
 
 def _slot_contents(

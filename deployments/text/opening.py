@@ -16,6 +16,7 @@ from deployments.kernels.adapters import AdapterBank
 from deployments.kernels.decoder import open_decoder, prepare_decoder
 from deployments.kernels.precision_choice import chosen_precision
 from deployments.kernels.providers import choose_providers, machine_probe
+from deployments.text.adapter_line import AdapterLine
 from deployments.text.constraints import compiler_of
 from deployments.text.decoder import Decoder
 from deployments.text.drafting import checking_engine, open_drafter, prepare_draft_model
@@ -101,7 +102,8 @@ def start_service(model: OpenModel, args: ReplicaArgs) -> TextService:
     engine = Engine(decoder, tokenizer, tokenizer.end_ids, options, drafter=model.drafter)
     context, vocabulary = decoder.max_length, decoder.vocabulary
     intake = Intake(tokenizer, model.template, context, vocabulary, model.obligations)
-    return TextService(intake, EngineLoop(engine, waiting), adapters=model.adapters)
+    adapters = None if model.adapters is None else AdapterLine(model.adapters, waiting)
+    return TextService(intake, EngineLoop(engine, waiting), adapters=adapters)
 
 
 def _tool_format(

@@ -25,7 +25,7 @@ with Bestiary() as client:
             answer = client.chat(
                 [
                     {"role": "system", "content": SYSTEM},
-                    {"role": "user", "content": "Hello, my phone burns my hand."},
+                    {"role": "user", "content": "Hello, my phone burns my hand. Order B-4711."},
                 ],
                 model=model,
                 temperature=0,

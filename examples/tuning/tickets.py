@@ -1,11 +1,14 @@
-"""Invented support tickets, each with the JSON that a model shall answer. No model, no network."""
+"""Invented support tickets, each with the JSON that a model shall answer. No model, no network.
+
+Order numbers make every ticket another one: what is held out was never learned.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 
-SYSTEM = "Answer with one line of JSON: product, problem, urgent."
+SYSTEM = "Answer with one line of JSON: product, problem, order, urgent."
 _PRODUCTS = ("printer", "router", "laptop", "phone", "screen", "camera")
 _PROBLEMS = {
     "broken": ("does not turn on", "is dead", "makes no sound and no light any more"),
@@ -25,9 +28,10 @@ def tickets(count: int, seed: int) -> list[tuple[str, str]]:
         product, problem = dice.choice(_PRODUCTS), dice.choice(tuple(_PROBLEMS))
         ending = dice.choice(_URGENT)
         opening = dice.choice(_OPENINGS).format(product)
-        text = f"{opening} {dice.choice(_PROBLEMS[problem])}.{ending}"
+        order = f"{dice.choice('ABCD')}-{dice.randrange(1000, 10_000)}"
+        text = f"{opening} {dice.choice(_PROBLEMS[problem])}. Order {order}.{ending}"
         urgent = problem == "hot" or ending.startswith((" Please", " It is"))
-        answer = {"product": product, "problem": problem, "urgent": urgent}
+        answer = {"product": product, "problem": problem, "order": order, "urgent": urgent}
         found.append((text, json.dumps(answer)))
     return found
 

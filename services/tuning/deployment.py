@@ -24,6 +24,7 @@ from services.tuning.canaries import CanaryMover
 from services.tuning.controller import Controller
 from services.tuning.ray_trainers import RayTrainers
 from services.tuning.serving import TunedDeployments
+from services.tuning.sweeping import Sweeper
 
 TICK_S = 1.0
 SWEEP_EVERY_S = 600.0
@@ -40,8 +41,9 @@ class TuningReplica:
         settings = Settings()
         database = Database(settings.resolved_database_url)
         models = PublishedModels(database)
+        jobs = TuningJobs(database)
         self._controller = Controller(
-            TuningJobs(database),
+            jobs,
             RayTrainers(args.profile, tuning.trainer, _worker),
             max_running=tuning.max_running,
             max_stuck_attempts=tuning.max_stuck_attempts,
@@ -49,6 +51,7 @@ class TuningReplica:
         self._deployments = TunedDeployments(args, models, ServeApplications())
         self._canaries = CanaryMover(Canaries(database), models)
         self._files = Files(database, settings.home / "blobs" / "files")
+        self._sweeper = Sweeper(settings.home, jobs, models)
         self._swept_at = 0.0
         self._watching = asyncio.create_task(self._watch())
 
@@ -71,6 +74,7 @@ class TuningReplica:
         if monotonic() - self._swept_at > SWEEP_EVERY_S:
             self._swept_at = monotonic()
             self._files.sweep()
+            self._sweeper.sweep()
 
 
 class ServeApplications:

@@ -62,6 +62,7 @@ class _Rates:
 
     lora: float
     full: float
+    of_big: float = 0.4  # factor from `_BIG` on: 5e-4 -> 2e-4, 5e-5 -> 2e-5
 
 
 _RATES = {
@@ -73,10 +74,10 @@ _RATES = {
     Method.TOKEN_CLASSIFICATION: _Rates(5e-4, 5e-5),
     Method.EMBEDDING: _Rates(2e-4, 2e-5),
     Method.SEQUENCE_TO_SEQUENCE: _Rates(5e-4, 3e-4),
-    Method.TEXT_TO_IMAGE: _Rates(1e-4, 1e-5),
+    Method.TEXT_TO_IMAGE: _Rates(2e-3, 1e-4, of_big=0.05),
 }
+_ENOUGH = {Method.TEXT_TO_IMAGE: 300}  # a new style shows after so many
 _BIG = 500_000_000  # parameters from which rates are lower
-_BIG_FACTOR = 0.4  # 5e-4 -> 2e-4, 5e-5 -> 2e-5
 
 _BATCHES = {  # examples a step, of few examples and of a thousand or more
     Family.TEXT: (8, 16),
@@ -104,7 +105,7 @@ def plan_of(
     training = _training_examples(spec, report, held_out)
     wanted = spec.hyperparameters
     batch = _batch_size(wanted, card.family, training)
-    steps = _steps(wanted, math.ceil(training / batch))
+    steps = _steps(wanted, math.ceil(training / batch), _ENOUGH.get(spec.method, ENOUGH_STEPS))
     max_tokens = _max_tokens(wanted, report, card)
     micro = _micro_batch_size(spec, batch, max_tokens)
     evaluate_every = wanted.evaluate_every or max(1, steps // EVALUATIONS)
@@ -183,12 +184,12 @@ def _batch_size(wanted: Hyperparameters, family: Family, examples: int) -> int:
     return max(1, min(chosen, examples))
 
 
-def _steps(wanted: Hyperparameters, an_epoch: int) -> int:
+def _steps(wanted: Hyperparameters, an_epoch: int, enough: int) -> int:
     if wanted.steps is not None:
         return wanted.steps
     if wanted.epochs is not None:
         return wanted.epochs * an_epoch
-    repeated = math.ceil(ENOUGH_STEPS / an_epoch)
+    repeated = math.ceil(enough / an_epoch)
     usual = min(USUAL_EPOCHS, MANY_STEPS // an_epoch)
     return an_epoch * max(1, min(MAX_EPOCHS, max(repeated, usual)))
 
@@ -237,7 +238,7 @@ def _learning_rate(spec: JobSpec, parameters: int) -> float:
     rates = _RATES[spec.method]
     rate = rates.full if wanted.full else rates.lora
     if parameters >= _BIG:
-        rate *= _BIG_FACTOR
+        rate *= rates.of_big
     return (wanted.learning_rate or rate) * (wanted.learning_rate_multiplier or 1.0)
 
 

@@ -6,10 +6,12 @@ Done again it changes nothing: the id comes from the job. Knows no trainer and n
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from bestiary.errors import ModelNotFound
 from bestiary.garden import Garden, InstalledModel, ModelCard
 from bestiary.garden.tuned_card import TunedFrom
 from bestiary.profile.applications import prepare
@@ -29,8 +31,13 @@ def model_id(job: Job) -> str:
     return f"ft:{job.spec.base}:{job.spec.suffix}:{job.id.removeprefix('ftjob-')[:SHORT_ID]}"
 
 
+def folder_of_models(home: Path) -> Path:
+    """Has a folder for each tuned model, named after its job."""
+    return home / "tuned"
+
+
 class Publisher:
-    """Folders of tuned models lie under `home/tuned`, one for each model."""
+    """Puts a model where it stays, and tells of it."""
 
     def __init__(self, home: Path, profile: Profile, models: PublishedModels) -> None:
         self._home = home
@@ -53,6 +60,8 @@ class Publisher:
 
         Raises GardenError or KernelError where it cannot be served.
         """
+        with suppress(ModelNotFound):
+            return self._models.get(model_id(job))  # an attempt before this one came so far
         lineage = _lineage(job, base, evaluation, training_seconds, files)
         folder = self._place(saved, job)
         model = PublishedModel(
@@ -70,8 +79,8 @@ class Publisher:
         return model
 
     def _place(self, saved: Path, job: Job) -> Path:
-        """Where it stays. A folder that is there already is of an attempt before this one."""
-        folder = self._home / "tuned" / job.id
+        """What is there already an attempt before this one left, and nobody was told of."""
+        folder = folder_of_models(self._home) / job.id
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         saved.rename(folder)
@@ -87,13 +96,6 @@ class Publisher:
         if kind is PublishedKind.ADAPTER:
             return made.adapted(model_id(job))
         return self._garden.add(folder, card_id=model_id(job), tuned_from=made)
-
-
-def remove_files(home: Path, garden: Garden, model: PublishedModel) -> None:
-    """Of a model that was deleted; what is not there is no error."""
-    shutil.rmtree(home / model.folder, ignore_errors=True)
-    if model.kind is PublishedKind.MODEL and any(c.id == model.id for c in garden.cards()):
-        garden.remove(model.id)
 
 
 def _lineage(

@@ -155,11 +155,13 @@ class _Attempt:
         spec = self._job.spec
         training, held_out = self._examples()
         teacher = None if spec.teacher is None else self._garden.install(spec.teacher)
+        reader = None if base.card.image is None else base.card.image.text_encoder
         return Assignment(
             spec=spec,
             plan=self._plan,
             model=base,
             teacher=teacher,
+            beside={} if reader is None else {reader: self._garden.install(reader)},
             training=training,
             held_out=held_out,
             folder=self._folder,

@@ -34,9 +34,7 @@ class Assignment:
 class Tuner(Protocol):
     """Opened once for a job, on the base model's weights."""
 
-    trainee: (
-        Trainee  # `loss(batch)` reads micro batch number `batch`, a function of seed and number
-    )
+    trainee: Trainee  # its `loss` reads a micro batch, a function of seed and number
     kind: PublishedKind
 
     def tokens_in(self, batch: int) -> int:
