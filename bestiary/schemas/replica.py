@@ -10,7 +10,7 @@ class ReplicaLoad:
     """A replica's own view, sampled by the router about once a second."""
 
     running: int  # requests in the batch
-    waiting: int  # requests in the engine's queue
+    waiting: int  # requests in the engine's queue, or for a slot of their adapter
     slots: int  # how many can run at once
     kv_cache_usage: float = 0.0  # 0..1
     queue_wait_s: float = 0.0  # expected wait of a request that arrives now

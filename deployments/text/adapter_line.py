@@ -59,8 +59,8 @@ class AdapterLine:
         self._moved = asyncio.Event()  # there may be room, or the first place was given up
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
-        events = asyncio.get_running_loop()
-        bank.when_room(lambda: events.call_soon_threadsafe(self._moved.set))
+        self._events = asyncio.get_running_loop()
+        bank.when_room(self._there_is_room)
 
     @property
     def waiting(self) -> int:
@@ -93,12 +93,16 @@ class AdapterLine:
         if self._serving is not None:
             await self._serving
 
+    def _there_is_room(self) -> None:
+        """In any thread."""
+        self._events.call_soon_threadsafe(self._moved.set)
+
     def _someone_is_impatient(self) -> bool:
         first = next(iter(self._places.values()), None)
         return first is not None and self._clock() - first.since_s >= self._patience_s
 
     async def _wait(self, adapter: Adapter, deadline_s: float) -> Lease:
-        wanted = asyncio.get_running_loop().create_future()
+        wanted: asyncio.Future[Lease] = self._events.create_future()
         place = self._places.setdefault(adapter.name, _Place(adapter, self._clock()))
         place.wanted.append(wanted)
         if self._serving is None:

@@ -31,6 +31,10 @@ TextCall = Call[tuple[TextChunk, ...]]
 
 
 class Dispatch(Protocol):
+    async def acquaint(self, name: str) -> None:
+        """Before those that do not wait: `name` may have been published just now."""
+        ...
+
     def resolve(self, route: RouteRequest) -> RouteDecision: ...
 
     def card(self, name: str) -> ModelCard: ...

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from bestiary.errors import ModelNotFound
 from bestiary.garden.card import Family, ModelCard, SamplingDefaults
 from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
@@ -44,20 +45,34 @@ class Inference:
     def models(self) -> tuple[OfferedModel, ...]:
         return self._dispatch.models()
 
-    def family(self, name: str) -> Family:
-        """Of the model behind a name. Raises ModelNotFound or CardNotInstalled."""
-        return self._dispatch.card(name).family
+    async def offered(self, name: str) -> OfferedModel:
+        """One of `models`, also one that was published just now.
 
-    def named(self, name: str) -> ModelCard:
-        """The card behind a name, whatever it is asked for. Raises as `family`."""
+        Raises ModelNotFound or CardNotInstalled.
+        """
+        await self._dispatch.acquaint(name)
+        for offered in self.models():
+            if offered.id == name:
+                return offered
+        self._dispatch.card(name)  # says why not
+        raise ModelNotFound(f"model {name[:128]!r} does not exist", name)
+
+    async def family(self, name: str) -> Family:
+        """Of the model behind a name. Raises as `offered`."""
+        return (await self.named(name)).family
+
+    async def named(self, name: str) -> ModelCard:
+        """The card behind a name, whatever it is asked for. Raises as `offered`."""
+        await self._dispatch.acquaint(name)
         return self._dispatch.card(name)
 
-    def card(self, route: RouteRequest) -> ModelCard:
+    async def card(self, route: RouteRequest) -> ModelCard:
         """Of the model that answers while nothing is overloaded. Raises as the router does."""
+        await self._dispatch.acquaint(route.model)
         return self._dispatch.card(self._dispatch.resolve(route).model)
 
-    def defaults(self, route: RouteRequest) -> SamplingDefaults:
-        return self.card(route).sampling
+    async def defaults(self, route: RouteRequest) -> SamplingDefaults:
+        return (await self.card(route)).sampling
 
     async def generate(
         self, exchange: Exchange, route: RouteRequest, requests: Sequence[TextRequest]
@@ -170,8 +185,13 @@ def route_to(
     *,
     task: Task | None = None,
     languages: tuple[str | None, str | None] = (None, None),
+    user: str | None = None,
 ) -> RouteRequest:
-    """`prompt_size` in characters; `languages` are a translation's, from and to."""
+    """`prompt_size` in characters; `languages` are a translation's, from and to.
+
+    `user` is the caller's own name for whom it asks: a canary keeps each on one side. Two
+    callers' users of the same name are different ones.
+    """
     source, target = languages
     return RouteRequest(
         model=model,
@@ -181,6 +201,7 @@ def route_to(
         task=task,
         source_language=source,
         target_language=target,
+        stickiness=f"{exchange.tenant}:{user}" if user else "",
     )
 
 

@@ -69,8 +69,10 @@ class TuningReplica:
         for part in (self._controller.tick, self._deployments.tick, self._canaries.tick):
             try:
                 part()
-            except Unavailable as error:  # the database is away: it comes back or is looked at
+            except Unavailable as error:  # the database is away: it comes back
                 _logger.warning("%s", error)
+            except Exception:  # the process's edge: what is wrong with one part stops no other
+                _logger.exception("%s failed", part.__qualname__)
         if monotonic() - self._swept_at > SWEEP_EVERY_S:
             self._swept_at = monotonic()
             self._files.sweep()

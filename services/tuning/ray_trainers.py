@@ -15,10 +15,10 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util import list_named_actors
 
 from bestiary.profile.models import Profile, Trainer
+from bestiary.profile.serve_options import GIB
 from services.tuning.controller import TrainerState
 
 NAMESPACE = "bestiary-tuning"
-GIB = 2**30
 ANSWER_S = 2.0  # a trainer that gives way may take a while to say that it lives
 END_S = 20.0
 _NAME = re.compile(r"trainer-(ftjob-[0-9a-zA-Z]+)-(\d+)")
@@ -39,10 +39,9 @@ class RayTrainers:
         for other, older in tuple(self.present()):
             if other == job:
                 self.stop(other, older)
-        actor = ray.remote(self._worker()).options(**self._options(job, attempt))
-        handle = actor.remote(job, attempt, self._profile)
-        # Not waited for: Ray starts it where and when there is room.
-        handle.begin.remote()
+        actor = ray.remote(self._worker()).options(**self._options(job, attempt, workers))
+        # Not waited for: Ray starts it where and when there is room, and it begins by itself.
+        actor.remote(job, attempt, self._profile, workers)
 
     def state(self, job: str, attempt: int) -> TrainerState:
         handle = _find(job, attempt)
@@ -72,8 +71,9 @@ class RayTrainers:
         except (RayActorError, GetTimeoutError):
             return  # dead, as it should be
 
-    def _options(self, job: str, attempt: int) -> dict[str, object]:
-        trainer = self._trainer
+    def _options(self, job: str, attempt: int, workers: int) -> dict[str, object]:
+        # Of several workers it only waits for them, and they have the resources.
+        trainer = self._trainer if workers == 1 else Trainer(cpus=0)
         options: dict[str, object] = {
             "name": _name(job, attempt),
             "namespace": NAMESPACE,

@@ -46,12 +46,19 @@ class TunedDeployments:
         wanted = {spec.name: spec for spec in self._specs()}
         present = {name for name in self._applications.names() if name.startswith(PREFIX)}
         for name in wanted.keys() - present:
-            _logger.info("deploying %s", name)
-            self._applications.deploy(wanted[name])
+            self._deploy(wanted[name])
         for name in present - wanted.keys():
             _logger.info("deleting %s", name)
             self._applications.delete(name)
         self._served = version
+
+    def _deploy(self, spec: ApplicationSpec) -> None:
+        """One that cannot be built is left out, and tried again after the next change."""
+        _logger.info("deploying %s", spec.name)
+        try:
+            self._applications.deploy(spec)
+        except BestiaryError as error:
+            _logger.warning("%s cannot be deployed: %s", spec.name, error)
 
     def _specs(self) -> Iterator[ApplicationSpec]:
         """A model that this profile cannot serve any more is left out, and said."""

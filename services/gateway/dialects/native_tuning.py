@@ -5,6 +5,8 @@ Errors are in OpenAI's shape, as everything else under /v1. Knows neither traine
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from bestiary.errors import InvalidRequest, NotFound
@@ -48,18 +50,22 @@ def native_canary_routes(inference: Inference, tuning: TuningService, quick: Thr
         """Splits an alias's traffic between a base and a candidate; 409 where that is done."""
         body = validate_as_json(wire.StartCanary, await read_object(request))
 
-        def start() -> Canary:
-            base = _base(inference, tuning, body)
-            candidate = _card(inference, tuning, body.candidate)
-            _check_sides(body, base, candidate)
-            return tuning.canaries.start(
-                body.alias,
-                body.base or base.id,
-                body.candidate,
-                body.rules,
-                weight=body.weight,
-            )
+        async def card(name: str) -> ModelCard:
+            """Of what may be published but not served yet: its record has the card."""
+            if name.startswith(TUNED):
+                return (await quick.run(request, lambda: tuning.models.get(name))).card
+            return await inference.named(name)
 
+        base = await _meant(inference, body) if body.base is None else await card(body.base)
+        _check_sides(body, base, await card(body.candidate))
+        start = partial(
+            tuning.canaries.start,
+            body.alias,
+            body.base or base.id,
+            body.candidate,
+            body.rules,
+            weight=body.weight,
+        )
         return json_answer(wire.canary_json(await quick.run(request, start)))
 
     @routes.post("/canaries/{alias:path}/move", openapi_extra=takes(wire.MoveCanary))
@@ -140,16 +146,10 @@ def _add_reading_canaries(routes: APIRouter, tuning: TuningService, quick: Threa
         )
 
 
-def _card(inference: Inference, tuning: TuningService, name: str) -> ModelCard:
-    """A model that was published a moment ago may not be served yet: its record has the card."""
-    return tuning.models.get(name).card if name.startswith(TUNED) else inference.named(name)
-
-
-def _base(inference: Inference, tuning: TuningService, body: wire.StartCanary) -> ModelCard:
-    if body.base is not None:
-        return _card(inference, tuning, body.base)
+async def _meant(inference: Inference, body: wire.StartCanary) -> ModelCard:
+    """What the alias stands for so far."""
     try:
-        return inference.named(body.alias)
+        return await inference.named(body.alias)
     except NotFound as error:
         raise InvalidRequest(
             f"{body.alias} means no model yet: name the base that it is to mean", "base"

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from bestiary.errors import InvalidRequest, ModelNotFound
+from bestiary.errors import InvalidRequest
 from bestiary.garden.card import Family, SamplingDefaults
 from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, Pooling
@@ -70,11 +70,7 @@ def _add_models(routes: APIRouter, inference: Inference) -> None:
     @routes.get("/models/{model:path}")
     async def retrieve_model(model: str) -> Response:
         """One name; 404 `model_not_found` where nobody answers to it."""
-        for offered in inference.models():
-            if offered.id == model:
-                return json_answer(model_json(offered, created))
-        inference.card(RouteRequest(model=model, family=Family.TEXT.value))  # says why not
-        raise ModelNotFound(f"model {model[:128]!r} does not exist", model)
+        return json_answer(model_json(await inference.offered(model), created))
 
 
 def _add_text(routes: APIRouter, inference: Inference) -> None:
@@ -88,7 +84,8 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
         exchange = exchange_of(request)
         messages = _messages(body.messages)
         tools = tool_use(body.tools, body.tool_choice, body.parallel_tool_calls)
-        route = route_to(exchange, body.model, Family.TEXT, characters(messages, tools))
+        size = characters(messages, tools)
+        route = route_to(exchange, body.model, Family.TEXT, size, user=body.end_user())
         max_tokens = _agreed(body.max_completion_tokens, body.max_tokens)
         renamed = body.max_completion_tokens is not None
         called = "max_completion_tokens" if renamed else "max_tokens"
@@ -98,7 +95,7 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
             body,
             max_tokens,
             _top_logprobs(body),
-            inference.defaults(route),
+            await inference.defaults(route),
             {"max_tokens": called},
         )
         text = made(
@@ -123,12 +120,14 @@ def _add_text(routes: APIRouter, inference: Inference) -> None:
         body = validate(wire.Completion, document, strict=True)
         exchange = exchange_of(request)
         prompts = _inputs(body.prompt)
-        route = route_to(exchange, body.model, Family.TEXT, sum(map(len, prompts)))
+        size = sum(map(len, prompts))
+        route = route_to(exchange, body.model, Family.TEXT, size, user=body.end_user())
         max_tokens = wire.COMPLETION_MAX_TOKENS if body.max_tokens is None else body.max_tokens
         if max_tokens == 0 and not body.echo:
             raise InvalidRequest("max_tokens 0 leaves nothing to say without echo", "max_tokens")
         _check_best_of(body)
-        sampling = _sampling(body, max_tokens, body.logprobs, inference.defaults(route))
+        defaults = await inference.defaults(route)
+        sampling = _sampling(body, max_tokens, body.logprobs, defaults)
         texts = [_continuation(exchange, body, prompt, sampling) for prompt in prompts]
         return await _answer(request, inference, route, texts, COMPLETION, body)
 
@@ -141,7 +140,9 @@ def _add_encoding(routes: APIRouter, inference: Inference) -> None:
         exchange = exchange_of(request)
         inputs = _inputs(body.input)
         size = sum(map(len, inputs))
-        route = route_to(exchange, body.model, Family.ENCODER, size, task=Task.EMBED)
+        route = route_to(
+            exchange, body.model, Family.ENCODER, size, task=Task.EMBED, user=body.user
+        )
         embedding = made(
             lambda: EmbeddingRequest(
                 request_id=exchange.request_id,
@@ -172,7 +173,7 @@ def _add_encoding(routes: APIRouter, inference: Inference) -> None:
         exchange = exchange_of(request)
         messages = _messages(body.messages) if body.messages is not None else None
         size = len(body.text or "") if messages is None else characters(messages, tools)
-        route = route_to(exchange, body.model, inference.family(body.model), size)
+        route = route_to(exchange, body.model, await inference.family(body.model), size)
         asked = CountTokensRequest(messages=messages, text=body.text, tool_use=tools)
         async with WhileWanted(request.receive, exchange.remaining_s()):
             count = await inference.count(exchange, route, asked)

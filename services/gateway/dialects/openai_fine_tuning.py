@@ -129,7 +129,7 @@ def _add_deletion(
     async def delete_model(request: Request, model: str) -> Response:
         """Takes a tuned model out of service; 409 while an alias sends requests to it."""
         if not model.startswith(TUNED):
-            inference.named(model)  # 404 where there is no such model
+            await inference.named(model)  # 404 where there is no such model
             raise PermissionDenied(
                 f"{model} was not tuned here: only models whose name begins with {TUNED} can be "
                 "deleted; what is served besides is the profile's to say"

@@ -64,7 +64,7 @@ def openai_image_routes(inference: Inference, showing: Showing) -> APIRouter:
         body = await _body(request, wire.ImageGeneration)
         body.check_streaming()
         with in_the_callers_words(body.public_names()):
-            asked = door.generation(exchange_of(request), body)
+            asked = await door.generation(exchange_of(request), body)
             if body.stream:
                 return await door.streamed(request, asked, "image_generation")
             return await door.whole(request, asked, body)
@@ -75,7 +75,7 @@ def openai_image_routes(inference: Inference, showing: Showing) -> APIRouter:
         body = await _body(request, wire.ImageEdit)
         body.check_streaming()
         with in_the_callers_words(body.public_names()):
-            asked = door.edit(exchange_of(request), body)
+            asked = await door.edit(exchange_of(request), body)
             if body.stream:
                 return await door.streamed(request, asked, "image_edit")
             return await door.whole(request, asked, body)
@@ -85,7 +85,8 @@ def openai_image_routes(inference: Inference, showing: Showing) -> APIRouter:
         """Pictures like a given one."""
         body = await _body(request, wire.ImageVariation)
         with in_the_callers_words(body.public_names()):
-            return await door.whole(request, door.variation(exchange_of(request), body), body)
+            asked = await door.variation(exchange_of(request), body)
+            return await door.whole(request, asked, body)
 
     return routes
 
@@ -95,11 +96,11 @@ class _Door:
         self._inference = inference
         self._showing = showing
 
-    def generation(self, exchange: Exchange, body: wire.ImageGeneration) -> _Asked:
+    async def generation(self, exchange: Exchange, body: wire.ImageGeneration) -> _Asked:
         if body.model not in _MODELLESS:
-            card = self._inference.named(body.model or AUTO)
+            card = await self._inference.named(body.model or AUTO)
             if _only_samples(card):
-                return self._sample(exchange, body, card)
+                return await self._sample(exchange, body, card)
         request = made(
             lambda: TextToImageRequest.model_validate(
                 {
@@ -109,9 +110,9 @@ class _Door:
             ),
             body.public_names(),
         )
-        return self._asked(exchange, body, Task.TEXT_TO_IMAGE, request)
+        return await self._asked(exchange, body, Task.TEXT_TO_IMAGE, request)
 
-    def edit(self, exchange: Exchange, body: wire.ImageEdit) -> _Asked:
+    async def edit(self, exchange: Exchange, body: wire.ImageEdit) -> _Asked:
         image = encoded(_only(body.image))
         prompted = None
         if body.prompt is not None and body.prompt.strip():
@@ -133,11 +134,11 @@ class _Door:
             return InpaintRequest.model_validate({**made_of, "mask": encoded(mask)})
 
         task = Task.IMAGE_TO_IMAGE if mask is None else Task.INPAINT
-        asked = self._asked(exchange, body, task, made(request, body.public_names()))
+        asked = await self._asked(exchange, body, task, made(request, body.public_names()))
         _check_size(body, asked.facts)
         return asked
 
-    def variation(self, exchange: Exchange, body: wire.ImageVariation) -> _Asked:
+    async def variation(self, exchange: Exchange, body: wire.ImageVariation) -> _Asked:
         request = made(
             lambda: VariationRequest.model_validate(
                 {
@@ -148,7 +149,7 @@ class _Door:
             ),
             body.public_names(),
         )
-        asked = self._asked(exchange, body, Task.VARIATION, request)
+        asked = await self._asked(exchange, body, Task.VARIATION, request)
         _check_size(body, asked.facts)
         return asked
 
@@ -172,7 +173,9 @@ class _Door:
         writer = ImageEvents(kind, drawing, asked.facts, include_receipt=exchange.body_receipt)
         return StreamAnswer(exchange, drawing, writer)
 
-    def _sample(self, exchange: Exchange, body: wire.ImageGeneration, card: ModelCard) -> _Asked:
+    async def _sample(
+        self, exchange: Exchange, body: wire.ImageGeneration, card: ModelCard
+    ) -> _Asked:
         if body.negative_prompt:
             raise UnsupportedParameter(f"{card.id} takes no prompt", "negative_prompt")
         request = made(
@@ -181,11 +184,14 @@ class _Door:
             ),
             {**body.public_names(), "label": "prompt"},
         )
-        return self._asked(exchange, body, Task.GENERATE, request)
+        return await self._asked(exchange, body, Task.GENERATE, request)
 
-    def _asked(self, exchange: Exchange, body: Body, task: Task, request: PictureRequest) -> _Asked:
-        route = route_to(exchange, body.model or AUTO, Family.IMAGE, task=task)
-        return _Asked(route, request, self._inference.card(route).image)
+    async def _asked(
+        self, exchange: Exchange, body: Body, task: Task, request: PictureRequest
+    ) -> _Asked:
+        model, user = body.model or AUTO, body.end_user()
+        route = route_to(exchange, model, Family.IMAGE, task=task, user=user)
+        return _Asked(route, request, (await self._inference.card(route)).image)
 
 
 async def _body(request: Request, model: type[W]) -> W:

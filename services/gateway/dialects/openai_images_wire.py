@@ -45,6 +45,9 @@ class _Images(ImageBody, Drawn, Denoised):
     user: str | None = None
     safety_identifier: str | None = None
 
+    def end_user(self) -> str | None:
+        return self.user or self.safety_identifier
+
     def public_names(self) -> Mapping[str, str]:
         return {
             **super().public_names(),

@@ -1,10 +1,10 @@
 """The OpenAI wire: what callers send, as strict models; not what is done with it.
 
 https://platform.openai.com/docs/api-reference. Extensions of ours, as in vLLM:
-`top_k`, `min_p`, `repetition_penalty`; ours alone: `pooling`. Fields that change nothing
-here by their nature are taken and ignored: `user`, `metadata`, `store` and the like.
-Fields that would change
-the answer but are not supported yet are in the tables at the end: they are refused.
+`top_k`, `min_p`, `repetition_penalty`; ours alone: `pooling`. `user` (or
+`safety_identifier`, its newer name) keeps an end user on one side of a canary. Fields that change
+nothing here by their nature are taken and ignored: `metadata`, `store` and the like. Fields that
+would change the answer but are not supported yet are in the tables at the end: they are refused.
 """
 
 from __future__ import annotations
@@ -169,6 +169,9 @@ class _Sampled(_Wire):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+
+    def end_user(self) -> str | None:
+        return self.user or self.safety_identifier
 
 
 class ChatCompletion(_Sampled):

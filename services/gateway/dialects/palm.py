@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from bestiary.errors import InvalidRequest, ModelNotFound
+from bestiary.errors import InvalidRequest
 from bestiary.garden.card import Family, ModelCard
 from bestiary.garden.tasks import Task
 from bestiary.schemas.encoder import EmbeddingRequest, EmbeddingResult
@@ -95,11 +95,8 @@ def _add_models(
     @routes.get(path + "/{model:path}")
     async def get_model(model: str) -> Response:
         """One name; NOT_FOUND where nobody answers to it."""
-        for one in inference.models():
-            if one.id == model:
-                return json_answer(model_json(one, token_limit(one.card, one.deployment)))
-        inference.card(RouteRequest(model=model, family=Family.TEXT.value))  # says why not
-        raise ModelNotFound(f"model {model[:128]!r} does not exist", model)
+        one = await inference.offered(model)
+        return json_answer(model_json(one, token_limit(one.card, one.deployment)))
 
 
 def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
@@ -109,7 +106,7 @@ def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
         body = validate(wire.GenerateText, await read_object(request), strict=False)
         exchange = exchange_of(request)
         route = route_to(exchange, model, Family.TEXT, len(body.prompt.text))
-        card = inference.card(route)
+        card = await inference.card(route)
         if body.max_output_tokens == 0:
             raise InvalidRequest("maxOutputTokens must be at least 1", "maxOutputTokens")
         sampling = _sampling(card, body, body.max_output_tokens, body.stop_sequences)
@@ -135,7 +132,7 @@ def _add_generation(routes: APIRouter, path: str, inference: Inference) -> None:
         exchange = exchange_of(request)
         messages = _messages(body.prompt)
         route = route_to(exchange, model, Family.TEXT, characters(messages))
-        sampling = _sampling(inference.card(route), body, None, ())
+        sampling = _sampling(await inference.card(route), body, None, ())
         text = made(
             lambda: TextRequest(
                 request_id=exchange.request_id,
@@ -221,7 +218,7 @@ async def _count(
     request: Request, inference: Inference, model: str, asked: CountTokensRequest, size: int
 ) -> TokenCount:
     exchange: Exchange = exchange_of(request)
-    route = route_to(exchange, model, inference.family(model), size)
+    route = route_to(exchange, model, await inference.family(model), size)
     async with WhileWanted(request.receive, exchange.remaining_s()):
         return await inference.count(exchange, route, asked)
 

@@ -40,8 +40,8 @@ class Asks:
         document = await read_object(request)
         refuse_unsupported(document, wire.UNSUPPORTED_JOB)
         body = validate_as_json(wire.FineTuningJob, document)
-        base = self._base(body.model)
-        teacher = self._teacher(body.bestiary.teacher)
+        base = await self._base(body.model)
+        teacher = await self._teacher(body.bestiary.teacher)
         method = await self._method(request, body, base)
         spec = made(
             lambda: body.spec(base.id, method, None if teacher is None else teacher.id),
@@ -49,19 +49,19 @@ class Asks:
         )
         return Asked(spec, base)
 
-    def _base(self, name: str) -> ModelCard:
+    async def _base(self, name: str) -> ModelCard:
         if name.startswith(TUNED):
             raise UnsupportedParameter(
                 "a tuned model cannot be tuned on: name its base model, and put the data of both "
                 "jobs into one training file",
                 "model",
             )
-        return self._inference.named(name)
+        return await self._inference.named(name)
 
-    def _teacher(self, name: str | None) -> ModelCard | None:
+    async def _teacher(self, name: str | None) -> ModelCard | None:
         if name is None:
             return None
-        card = self._inference.named(name)
+        card = await self._inference.named(name)
         if card.family is not Family.TEXT:
             raise InvalidRequest(
                 f"{name} is no text model: only those can teach", "bestiary.teacher"

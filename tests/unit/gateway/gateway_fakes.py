@@ -278,6 +278,11 @@ class FakeDispatcher:
         self.failure: BestiaryError | None = None
         self.stall_after: float = float("inf")  # chunks, then silence
         self.step_s = 0.0
+        self.published: RoutingPolicy | None = None  # holds from the next look on
+
+    async def acquaint(self, name: str) -> None:
+        if self.published is not None:
+            self._policy, self.published = self.published, None
 
     def resolve(self, route: RouteRequest) -> RouteDecision:
         return self._policy.resolve(route)

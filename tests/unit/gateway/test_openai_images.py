@@ -141,6 +141,11 @@ def test_a_model_of_classes_takes_a_class_for_a_prompt(door, prompt, label):
     assert request.label == label
 
 
+def test_a_canary_keeps_a_user_on_one_side(door):
+    door.client.post("/v1/images/generations", json={**CAT, "user": "a"})
+    assert door.router.routes[-1].stickiness.endswith(":a")
+
+
 def test_what_is_no_class_is_refused_with_the_classes(door):
     body = {"prompt": "a cat on a mat", "model": "tiny-gan"}
     error = refused(door.client.post("/v1/images/generations", json=body))

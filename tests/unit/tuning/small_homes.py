@@ -45,7 +45,9 @@ def training_file(workshop: Workshop) -> str:
     return stored.id
 
 
-def running_job(jobs: TuningJobs, file: str, *, steps: int = 8, **fields: object) -> Job:
+def running_job(
+    jobs: TuningJobs, file: str, *, steps: int = 8, batch_size: int = 4, **fields: object
+) -> Job:
     """Claimed, so that attempt 1 is whoever tells of it."""
     spec = spec_of(
         base=BASE,
@@ -54,7 +56,7 @@ def running_job(jobs: TuningJobs, file: str, *, steps: int = 8, **fields: object
         hyperparameters=Hyperparameters(lora=Lora(rank=4, alpha=8)),
         **fields,
     )
-    plan = plan_of_steps(steps, batch_size=4, micro_batch_size=2, evaluate_every=3)
+    plan = plan_of_steps(steps, batch_size=batch_size, micro_batch_size=2, evaluate_every=3)
     jobs.create(spec, plan)
     claimed = jobs.claim(100)
     assert claimed is not None

@@ -84,6 +84,23 @@ def test_what_is_asked_for_is_taken():
     assert (plan.evaluate_every, plan.checkpoint_every) == (2, 3)
 
 
+def test_every_worker_gets_micro_batches_of_each_step():
+    plan = plan_of(spec().model_copy(update={"workers": 3}), report(), SMOL, held_out=20)
+    assert (plan.batch_size, plan.micro_batch_size, plan.accumulate) == (8, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "wish", [spec(batch_size=2), spec(batch_size=6, micro_batch_size=3), spec(Method.EMBEDDING)]
+)
+def test_more_workers_than_micro_batches_are_refused(wish):
+    wish = wish.model_copy(update={"workers": 3})
+    base = SMOL if wish.method is Method.SUPERVISED else card("all-minilm-l6-v2")
+    format = DataFormat.CHAT if wish.method is Method.SUPERVISED else DataFormat.TEXT_PAIRS
+    with pytest.raises(InvalidRequest, match="share the micro batches") as error:
+        plan_of(wish, report(format=format), base, held_out=20)
+    assert error.value.param == "workers"
+
+
 def test_epochs_are_rounded_up_to_steps():
     assert plan_of(spec(epochs=2), report(29), SMOL, held_out=3).steps == 8
 
