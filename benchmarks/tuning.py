@@ -141,11 +141,11 @@ def latency(client: Bestiary) -> dict[str, object]:
 
     job = client.tuning.create("otter", chat_lines(tickets(300, seed=1)), steps=LONG_JOB_STEPS)
     try:
-        while client.tuning.get(job).completed_steps < 2:
+        while steps_of(client.tuning.get(job)) < 2:
             time.sleep(1)
-        before = client.tuning.get(job).completed_steps
+        before = steps_of(client.tuning.get(job))
         beside = first_tokens(client, 60)
-        steps = client.tuning.get(job).completed_steps - before
+        steps = steps_of(client.tuning.get(job)) - before
     finally:
         client.tuning.cancel(job)
     return {
@@ -187,18 +187,22 @@ def followed(client: Bestiary, job: TuningJob, curve: str | None = None) -> dict
     return {
         "job": done.id,
         "status": done.status,
-        "error": None if done.error is None else str(done.error),
+        "failure": None if done.failure is None else done.failure.message,
         "model": done.tuned_model,
         "base": {} if scores is None else dict(scores.base),
         "tuned": {} if scores is None else dict(scores.tuned),
         "general": None if scores is None else (scores.general_base, scores.general_tuned),
         "held_out_examples": None if scores is None else scores.examples,
-        "steps": done.completed_steps,
+        "steps": steps_of(done),
         "training_cpu_minutes": None if model is None else model.lineage.training_seconds / 60,
         "minutes_in_all": (time.monotonic() - began) / 60,
         "largest_mb": memory[0],
         "estimated_minutes": None if done.plan is None else done.plan.estimated_seconds / 60,
     }
+
+
+def steps_of(job: TuningJob) -> int:
+    return 0 if job.progress is None else job.progress.completed_steps
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from training.averaging import MovingAverage
 from training.console import ConsoleWatcher
 from training.curves import Row
+from training.share import ALONE, Parted, Share
 from training.watching import Step, Watcher
 
 CHECKPOINT = "checkpoint.pt"
@@ -68,22 +69,6 @@ class Trainee(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Share:
-    """Of the batches of a step, where several processes train one model together.
-
-    Process `rank` of `count` takes each `count`-th batch of a step; `reduce` makes of every
-    process's gradients their sum over all.
-    """
-
-    rank: int
-    count: int
-    reduce: Callable[[Sequence[nn.Parameter]], None]
-
-
-ALONE = Share(0, 1, lambda _: None)
-
-
 @dataclass
 class State:
     """What a checkpoint holds beside weights and moments."""
@@ -120,9 +105,11 @@ def train(
 
     `until` stops before that, as a kill would. Without `resume` an older checkpoint is
     overwritten. `watcher` is told of every step and may end the run after it: the checkpoint
-    is of that step then. With `patience` the model ends with its best weights.
+    is of that step then. With `patience` the model ends with its best weights. Of several
+    processes only the first is watched, measures, and writes; all of them read `folder`.
 
-    Raises FloatingPointError where the loss is not finite, and what the watcher raises.
+    Raises FloatingPointError where the loss is not finite, Parted where a process is missing,
+    and what the watcher raises.
     """
     torch.set_num_threads(plan.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +119,8 @@ def train(
     )
     average = MovingAverage(trainee.model, plan.average)
     state = load(trainee.model, folder, optimizer, average) if resume else State()
+    if share.agree(state.step) != state.step:
+        raise Parted(f"process {share.rank} has another checkpoint than the first one")
     last = plan.steps if until is None else min(until, plan.steps)
     started, before = time.process_time(), state.cpu_s
     with watcher or ConsoleWatcher(last, state.step) as watching:
@@ -146,14 +135,14 @@ def train(
             state.cpu_s = before + time.process_time() - started
             if state.step % plan.measure_every == 0 or state.step == last:
                 with average.in_place():
-                    measured = _measured(trainee)
+                    measured = share.agree(_measured(trainee) if share.rank == 0 else {})
                 row = Row(state.step, _mean(state.recent), rate, state.cpu_s / 60, measured)
                 state.recent.clear()
                 state.history.append(row)
                 if plan.patience and state.last_is_best and share.rank == 0:
                     _save_best(trainee.model, folder, average)
                 watching.measured(row)
-            go_on = watching.stepped(Step(state.step, loss, rate, norm))
+            go_on = share.agree(watching.stepped(Step(state.step, loss, rate, norm)))
             if state.step % plan.checkpoint_every == 0 or state.step == last or not go_on:
                 watching.saving(state.step)
                 if share.rank == 0:
@@ -247,21 +236,20 @@ def _step(
     learned: list[nn.Parameter],
     share: Share,
 ) -> tuple[float, float]:
-    """The mean loss of this process's batches, and the gradients' norm before it was cut."""
+    """The mean loss over the step's batches, and the gradients' norm before it was cut."""
     trainee.model.train()
     optimizer.zero_grad(set_to_none=True)
     device = learned[0].device.type
     value = 0.0
-    own = range(share.rank, plan.accumulate, share.count)
-    for place in own:
+    for place in range(share.rank, plan.accumulate, share.count):
         batch = step * plan.accumulate + place
         # Dropout and the like: a function of the batch, not of what ran before it.
         torch.manual_seed(plan.seed * 1_000_003 + batch)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.bfloat16):
             loss = trainee.loss(batch)
         (loss / plan.accumulate).backward()
-        value += float(loss.detach()) / len(own)
-    share.reduce(learned)
+        value += float(loss.detach()) / plan.accumulate
+    value = share.reduce(learned, value)
     norm = float(nn.utils.clip_grad_norm_(learned, plan.clip))
     optimizer.step()
     if not math.isfinite(value):

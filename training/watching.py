@@ -43,3 +43,30 @@ class Watcher(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class Unwatched:
+    """Nobody is told, as where another process of the training is the one that tells."""
+
+    def stepped(self, step: Step) -> bool:
+        return True
+
+    def measured(self, row: Row) -> None:
+        """Nobody is told; of checkpoints neither."""
+
+    def saving(self, step: int) -> None:
+        """See `measured`."""
+
+    def saved(self, step: int) -> None:
+        """See `measured`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to close."""

@@ -43,7 +43,7 @@ def wait_for_steps(sdk: Bestiary, job: TuningJob, steps: int) -> TuningJob:
     deadline = time.monotonic() + WAIT_S
     while True:
         now = sdk.tuning.get(job)
-        if now.completed_steps >= steps:
+        if now.progress is not None and now.progress.completed_steps >= steps:
             return now
         assert not now.final, now
         assert time.monotonic() < deadline, now
@@ -74,7 +74,7 @@ def tuned(platform, sdk) -> TuningJob:
 
 
 def test_a_job_outlives_its_trainer_and_its_service(sdk, tuned) -> None:
-    assert (tuned.status, tuned.error) == ("succeeded", None)
+    assert (tuned.status, tuned.failure) == ("succeeded", None)
     assert [row.step for row in sdk.tuning.metrics(tuned)] == list(range(1, 15))
     assert tuned.attempt == 2  # the service's death cost the trainer nothing
 
@@ -153,7 +153,7 @@ def test_a_classifier_gets_replicas_of_its_own(sdk) -> None:
         gate=ANYTHING,
     )
     done = sdk.tuning.wait(job, timeout=WAIT_S)
-    assert (done.status, done.error) == ("succeeded", None)
+    assert (done.status, done.failure) == ("succeeded", None)
     (result,) = sdk.classify("this is great, number 9", model=done.tuned_model)
     assert result.label == "glad"
     sdk.models.delete(done.tuned_model)
@@ -195,7 +195,7 @@ def test_a_job_outlives_the_whole_platform(platform, sdk) -> None:
     wait_for_steps(sdk, job, 3)
     kill(platform, "raylet")
     done = sdk.tuning.wait(job, timeout=WAIT_S, patience=120)
-    assert (done.status, done.error) == ("succeeded", None)
+    assert (done.status, done.failure) == ("succeeded", None)
     assert [row.step for row in sdk.tuning.metrics(job)] == list(range(1, 13))
 
 

@@ -2,6 +2,7 @@
 
 A trainer that is killed anywhere in here leaves a job that the next attempt finishes: what was
 computed is found in the job's folder, what was told in the database, and both are whole.
+Of several processes that share an attempt the first one tells, evaluates and publishes.
 Knows neither Ray nor which method it is.
 """
 
@@ -39,8 +40,10 @@ from services.tuning.results import results_csv
 from services.tuning.trainers.progress import TELL_EVERY_S, JobReporter, JobWatcher
 from services.tuning.trainers.registry import opener_of
 from services.tuning.trainers.tuner import Assignment, Tuner
-from training.loop import ALONE, Plan, Share, State, train
+from training.loop import Plan, State, train
 from training.precision import multiplies_in_bfloat16
+from training.share import ALONE, Parted, Share
+from training.watching import Unwatched, Watcher
 
 BASE_EVALUATION = "base_evaluation.json"
 _logger = logging.getLogger(__name__)
@@ -76,13 +79,21 @@ def run_attempt(
     *,
     share: Share = ALONE,
     tell_every_s: float = TELL_EVERY_S,
-) -> None:
-    """Ends with the job succeeded, failed, paused, or somebody else's. Never raises."""
+) -> bool:
+    """Ends with the job succeeded, failed, paused, or somebody else's. Never raises.
+
+    False: it broke off, and processes that share the attempt may still wait for this one. Where
+    it was one of them that broke off, this one says nothing, and the job is still running.
+    """
     reporter = JobReporter(workshop.jobs, job_id, attempt)
     try:
         job = workshop.jobs.get(job_id)
-        _Attempt(workshop, job, reporter, share, tell_every_s).run()
-    except Superseded as error:
+        one = _Attempt(workshop, job, reporter, share, tell_every_s)
+        if share.rank == 0:
+            one.run()
+        else:
+            one.help()
+    except (Superseded, Parted) as error:
         _logger.info("%s: %s", job_id, error)
     except BestiaryError as error:
         _fail(reporter, error)
@@ -91,6 +102,9 @@ def run_attempt(
     except Exception as error:  # the process's edge: the job must say why it ended
         _logger.exception("%s failed", job_id)
         _fail(reporter, BestiaryError(f"the trainer failed: {type(error).__name__}: {error}"))
+    else:
+        return True
+    return False
 
 
 def _fail(reporter: JobReporter, error: BestiaryError) -> None:
@@ -102,7 +116,7 @@ def _fail(reporter: JobReporter, error: BestiaryError) -> None:
 
 
 class _Attempt:
-    """`share`: of several processes only the first one tells and publishes."""
+    """What one process does of it: `run` by the first of those that share it, `help` by others."""
 
     def __init__(
         self,
@@ -128,20 +142,28 @@ class _Attempt:
         began = time.monotonic()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._reporter.told(f"opening {self._job.spec.base} and the training data")
-        base = self._garden.install(self._job.spec.base)
-        assignment = self._assignment(base)
+        assignment = self._assignment()
         tuner = opener_of(self._job.spec.method)(assignment)
         before = self._of_the_base(tuner)
-        state = self._train(tuner)
+        self._share.agree(None)  # what is computed once is there; see `help`
+        self._reporter.told(
+            f"training: {self._plan.steps} steps of {self._plan.batch_size} examples"
+        )
+        tokens = _Tokens(tuner, self._plan.accumulate)
+        state = self._train(tuner, JobWatcher(self._reporter, tokens.until, self._tell_every_s))
         if state.step < self._plan.steps and not state.ended_early(self._patience):
-            self._reporter.told(f"stopped after step {state.step}, with a checkpoint")
-            return
-        if self._share.rank > 0:
+            _logger.info("%s: stopped after step %d, with a checkpoint", self._job.id, state.step)
             return
         evaluation = self._evaluate(tuner, before, len(assignment.held_out))
         seconds = state.cpu_s or (time.monotonic() - began)
-        model = self._publish(tuner, base, evaluation, seconds)
+        model = self._publish(tuner, assignment.model, evaluation, seconds)
         self._finish(evaluation, model)
+
+    def help(self) -> None:
+        """Trains, after the first process has what is made once: downloads, a teacher's answers."""
+        self._share.agree(None)
+        tuner = opener_of(self._job.spec.method)(self._assignment())
+        self._train(tuner, Unwatched())
 
     @property
     def _patience(self) -> int:
@@ -151,8 +173,9 @@ class _Attempt:
     def _device(self) -> str:
         return "cuda" if self._trainer.gpus else "cpu"
 
-    def _assignment(self, base: InstalledModel) -> Assignment:
+    def _assignment(self) -> Assignment:
         spec = self._job.spec
+        base = self._garden.install(spec.base)
         training, held_out = self._examples()
         teacher = None if spec.teacher is None else self._garden.install(spec.teacher)
         reader = None if base.card.image is None else base.card.image.text_encoder
@@ -195,12 +218,8 @@ class _Attempt:
         read: Mapping[str, Mapping[str, float]] = json.loads(path.read_bytes())
         return read
 
-    def _train(self, tuner: Tuner) -> State:
+    def _train(self, tuner: Tuner, watcher: Watcher) -> State:
         hyperparameters, plan = self._job.spec.hyperparameters, self._plan
-        accumulate = plan.accumulate
-        tokens = _Tokens(tuner, accumulate)
-        watcher = JobWatcher(self._reporter, tokens.until, self._tell_every_s)
-        self._reporter.told(f"training: {plan.steps} steps of {plan.batch_size} examples")
         return train(
             tuner.trainee,
             Plan(
@@ -215,7 +234,7 @@ class _Attempt:
                 checkpoint_every=plan.checkpoint_every,
                 bfloat16=multiplies_in_bfloat16(self._device),
                 threads=self._trainer.threads,
-                accumulate=accumulate,
+                accumulate=plan.accumulate,
                 patience=hyperparameters.patience,
             ),
             self._folder,

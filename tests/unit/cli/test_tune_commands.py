@@ -136,6 +136,8 @@ def test_ctrl_c_stops_the_following_and_not_the_job(
         env=dict(os.environ),
         stderr=subprocess.PIPE,
         text=True,
+        # Where a shell runs the tests in the background, it has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as follower:
         ends_at = time.monotonic() + 60
         while len(platform.asked("GET", f"{JOBS}/{JOB_ID}")) < 2:
