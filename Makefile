@@ -40,7 +40,10 @@ check: $(STAMPS)/for-tests ## format, lint, types, import rules
 	@cd clients/python && ../../$(BIN)/mypy src
 
 test: $(STAMPS)/for-tests ## the default lane, under 20 minutes
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@echo "== without the platform, two processes at a time"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not serve"
+	@echo "== on the running platform"
+	@$(BIN)/python -m pytest -m "serve and not slow and not gpu"
 
 test-slow: $(STAMPS)/for-tests ## what takes longer: fault injection, long loads
 	@$(BIN)/python -m pytest -m "slow and not gpu"

@@ -1,8 +1,8 @@
 """Which kernels an encoder's graph runs on, and the graph opened there.
 
 On a CPU OpenVINO's, where they take it (Intel's only): on two cores with AMX they ran MiniLM's
-mixed batches 1.3 times as fast in float32 as ONNX Runtime's own, and four times in bfloat16, which those do
-not have at all (`benchmarks/encoder.py`). Bytes stay ONNX Runtime's. Knows no model.
+mixed batches 1.3 times as fast in float32 as ONNX Runtime's own, and four times in bfloat16, which
+those do not have at all (`benchmarks/encoder.py`). Bytes stay ONNX Runtime's. Knows no model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A text-to-image model before and after it was tuned: the same prompts and seeds, as one picture.
 
-    python examples/tuning/style_before_and_after.py ft:emoji-text-to-image:sticker:e0e4c468 sheet.png
+    python examples/tuning/style_before_and_after.py ft:emoji-text-to-image:sticker:1a2b sheet.png
 
 Rows: the base asked for the style, the tuned model asked for it, the tuned model not asked.
 """

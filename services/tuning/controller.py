@@ -7,7 +7,8 @@ is what there is. Knows jobs and a place where trainers run, not what they do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -16,6 +17,7 @@ from bestiary.errors import Superseded
 from bestiary.schemas.tuning import Job, JobError
 from bestiary.state.tuning_jobs import TuningJobs
 
+END_S = 15.0  # that a trainer whose job is over may take to end by itself
 _logger = logging.getLogger(__name__)
 
 
@@ -55,13 +57,21 @@ class Controller:
     """`tick` is called about once a second, by one caller at a time. Blocking."""
 
     def __init__(
-        self, jobs: TuningJobs, trainers: Trainers, *, max_running: int, max_stuck_attempts: int
+        self,
+        jobs: TuningJobs,
+        trainers: Trainers,
+        *,
+        max_running: int,
+        max_stuck_attempts: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = jobs
         self._trainers = trainers
         self._max_running = max_running
         self._max_stuck_attempts = max_stuck_attempts
+        self._clock = clock
         self._stuck: dict[str, _Stuck] = {}
+        self._unwanted_since: dict[tuple[str, int], float] = {}
 
     def tick(self) -> None:
         """One look at everything. Raises Unavailable where the database does not answer."""
@@ -76,15 +86,21 @@ class Controller:
     def _end_unwanted(self, running: dict[str, Job]) -> None:
         """Trainers that ended, and those of jobs that were cancelled, paused or are over.
 
-        A paused job's trainer saves a checkpoint and ends by itself; it is left to do so.
+        Each is left to see it and end by itself: a paused job's with a checkpoint, one of several
+        processes with all of them. A job that is over does not wait longer than END_S for it.
         """
         for job_id, attempt in tuple(self._trainers.present()):
             job = running.get(job_id)
             if job is not None and job.attempt == attempt:
                 continue
             ended = self._trainers.state(job_id, attempt) is not TrainerState.RUNNING
-            if ended or self._jobs.get(job_id).status.final:
+            if ended or (self._jobs.get(job_id).status.final and self._waited(job_id, attempt)):
                 self._trainers.stop(job_id, attempt)
+                self._unwanted_since.pop((job_id, attempt), None)
+
+    def _waited(self, job: str, attempt: int) -> bool:
+        now = self._clock()
+        return now - self._unwanted_since.setdefault((job, attempt), now) > END_S
 
     def _look_after(self, job: Job) -> None:
         if self._trainers.state(job.id, job.attempt) is TrainerState.RUNNING:

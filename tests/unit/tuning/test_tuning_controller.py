@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bestiary.schemas.tuning import JobStatus
 from bestiary.state.tuning_jobs import StepMetrics, TuningJobs
-from services.tuning.controller import Controller, TrainerState
+from services.tuning.controller import END_S, Controller, TrainerState
 from tests.unit.tuning.tuning_values import database_in, plan_of_steps, spec_of
 
 
@@ -40,8 +41,13 @@ def jobs(tmp_path: Path) -> Iterator[TuningJobs]:
         yield TuningJobs(database)
 
 
-def controller(jobs: TuningJobs, trainers: Trainers, max_running: int = 1) -> Controller:
-    return Controller(jobs, trainers, max_running=max_running, max_stuck_attempts=3)
+def controller(
+    jobs: TuningJobs,
+    trainers: Trainers,
+    max_running: int = 1,
+    clock: Callable[[], float] = time.monotonic,
+) -> Controller:
+    return Controller(jobs, trainers, max_running=max_running, max_stuck_attempts=3, clock=clock)
 
 
 def test_a_queued_job_gets_a_trainer(jobs: TuningJobs) -> None:
@@ -105,12 +111,17 @@ def test_a_trainer_that_comes_further_each_time_is_not_given_up(jobs: TuningJobs
     assert jobs.get(job.id).status is JobStatus.RUNNING
 
 
-def test_a_cancelled_jobs_trainer_is_stopped(jobs: TuningJobs) -> None:
-    trainers = Trainers()
+def test_a_cancelled_jobs_trainer_may_end_by_itself_and_is_stopped_where_it_does_not(
+    jobs: TuningJobs,
+) -> None:
+    trainers, now = Trainers(), [0.0]
     job = jobs.create(spec_of(), plan_of_steps())
-    watching = controller(jobs, trainers)
+    watching = controller(jobs, trainers, clock=lambda: now[0])
     watching.tick()
     jobs.cancel(job.id)
+    watching.tick()
+    assert trainers.states == {(job.id, 1): TrainerState.RUNNING}
+    now[0] = END_S + 1
     watching.tick()
     assert trainers.states == {}
 
