@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from training.averaging import MovingAverage
 from training.console import ConsoleWatcher
 from training.curves import Row
+from training.precision import multiplies_in_bfloat16
 from training.share import ALONE, Parted, Share
 from training.watching import Step, Watcher
 
@@ -38,7 +39,8 @@ class Plan:
     clip: float = 1.0  # norm of all gradients together
     measure_every: int = 200  # steps
     checkpoint_every: int = 50  # steps
-    bfloat16: bool = True  # matrix products only, torch's autocast
+    # Matrix products only, torch's autocast. None: where the device has instructions for them.
+    bfloat16: bool | None = None
     threads: int = 1
     betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
     average: float = 0.0  # decay of the moving average that is kept instead; 0: the last weights
@@ -240,12 +242,13 @@ def _step(
     trainee.model.train()
     optimizer.zero_grad(set_to_none=True)
     device = learned[0].device.type
+    half = multiplies_in_bfloat16(device) if plan.bfloat16 is None else plan.bfloat16
     value = 0.0
     for place in range(share.rank, plan.accumulate, share.count):
         batch = step * plan.accumulate + place
         # Dropout and the like: a function of the batch, not of what ran before it.
         torch.manual_seed(plan.seed * 1_000_003 + batch)
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
             loss = trainee.loss(batch)
         (loss / plan.accumulate).backward()
         value += float(loss.detach()) / plan.accumulate

@@ -91,7 +91,7 @@ def platform(installed_home: Path) -> Iterator[Platform]:
     started.command("down")
     for stale in ("bindings.yaml",):
         (installed_home / stale).unlink(missing_ok=True)
-    up = started.command("up", "--detach", "--wait", timeout=400)
+    up = started.command("up", "--detach", "--wait", timeout=900)
     if up.returncode != 0:
         logs = sorted((installed_home / "logs").glob("*.log"))
         tails = "\n".join(f"== {log.name}\n{log.read_text()[-3000:]}" for log in logs)

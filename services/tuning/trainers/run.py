@@ -41,7 +41,6 @@ from services.tuning.trainers.progress import TELL_EVERY_S, JobReporter, JobWatc
 from services.tuning.trainers.registry import opener_of
 from services.tuning.trainers.tuner import Assignment, Tuner
 from training.loop import Plan, State, train
-from training.precision import multiplies_in_bfloat16
 from training.share import ALONE, Parted, Share
 from training.watching import Unwatched, Watcher
 
@@ -232,7 +231,6 @@ class _Attempt:
                 clip=hyperparameters.max_gradient_norm,
                 measure_every=plan.evaluate_every,
                 checkpoint_every=plan.checkpoint_every,
-                bfloat16=multiplies_in_bfloat16(self._device),
                 threads=self._trainer.threads,
                 accumulate=plan.accumulate,
                 patience=hyperparameters.patience,

@@ -59,4 +59,5 @@ def test_tickets_are_lines_of_conversations(monkeypatch: pytest.MonkeyPatch) -> 
     assert [[one["role"] for one in line["messages"]] for line in lines] == [
         ["system", "user", "assistant"]
     ] * 5
-    assert json.loads(lines[0]["messages"][2]["content"]).keys() == {"product", "problem", "urgent"}
+    answer = json.loads(lines[0]["messages"][2]["content"])
+    assert answer.keys() == {"product", "problem", "order", "urgent"}

@@ -19,9 +19,8 @@ from services.tuning.data.examples import Completion, PlainText, Preference
 from services.tuning.trainers.text.opening import TUNERS, open_dpo, open_supervised
 from services.tuning.trainers.tuner import Assignment, Tuner
 from tests.unit.tuning.small_text_models import COUNTING, conversation, installed, job
-from training.curves import Row
 from training.loop import Plan, train
-from training.watching import Step
+from training.watching import Step, Unwatched
 
 PREFERENCES = tuple(
     Preference((ChatMessage(role="user", content=f"{n}?"),), f"yes {n}", f"no {n}")
@@ -60,7 +59,7 @@ def plan(steps: int = 6) -> Plan:
     )
 
 
-class Losses:
+class Losses(Unwatched):
     """Of every step."""
 
     def __init__(self) -> None:
@@ -69,15 +68,6 @@ class Losses:
     def stepped(self, step: Step) -> bool:
         self.seen.append(step.loss)
         return True
-
-    def measured(self, row: Row) -> None: ...
-
-    def saved(self, step: int) -> None: ...
-
-    def __enter__(self) -> Losses:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 JOBS = {
