@@ -16,6 +16,7 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 
+from bestiary.errors import Unavailable
 from bestiary.garden import Garden
 from bestiary.profile.applications import GatewayArgs
 from bestiary.settings import Settings
@@ -34,6 +35,7 @@ from services.router.load_board import LoadBoard
 from services.router.model_handle import ModelHandle, ServeModelHandle
 from services.tuning.service import TuningService
 
+DEPLOYING_RETRY_AFTER_S = 3.0
 _DISCOVERY_FILE = "prom_metrics_service_discovery.json"
 
 
@@ -108,7 +110,11 @@ class Gateway:
 
 
 def _handle_for(deployment: str) -> ModelHandle:
-    return ServeModelHandle(serve.get_deployment_handle(deployment, deployment))
+    """Raises Unavailable for one that Serve has not heard of: a tuned model is on its way there."""
+    try:
+        return ServeModelHandle(serve.get_deployment_handle(deployment, deployment))
+    except KeyError as error:
+        raise Unavailable(f"{deployment} is being deployed", DEPLOYING_RETRY_AFTER_S) from error
 
 
 async def running_replicas() -> Mapping[str, int]:

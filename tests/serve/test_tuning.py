@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from bestiary_client import Bestiary, Gate, ModelNotFound, TuningJob
+from bestiary_client import Bestiary, Gate, ModelNotFound, TuningJob, Unavailable
 
 pytestmark = pytest.mark.serve
 
@@ -155,7 +155,9 @@ def test_a_classifier_gets_replicas_of_its_own(sdk) -> None:
     )
     done = sdk.tuning.wait(job, timeout=WAIT_S)
     assert (done.status, done.failure) == ("succeeded", None)
-    (result,) = sdk.classify("this is great, number 9", model=done.tuned_model)
+    (result,) = _once_deployed(
+        lambda: sdk.classify("this is great, number 9", model=done.tuned_model)
+    )
     assert result.label == "glad"
     sdk.models.delete(done.tuned_model)
 
@@ -198,6 +200,16 @@ def test_a_job_outlives_the_whole_platform(platform, sdk) -> None:
     done = sdk.tuning.wait(job, timeout=WAIT_S, patience=120)
     assert (done.status, done.failure) == ("succeeded", None)
     assert [row.step for row in sdk.tuning.metrics(job)] == list(range(1, 13))
+
+
+def _once_deployed(ask):
+    """A deployment of its own takes Serve some seconds; until then callers get a 503."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except Unavailable:
+            assert time.monotonic() < deadline
 
 
 def _until_answered_by(platform, name: str, model: str) -> None:
