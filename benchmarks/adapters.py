@@ -1,6 +1,6 @@
 """Eight tuned models at once: adapters in one batch beside the base alone and beside eight copies.
 
-    python -m benchmarks.adapters [--precision w8a16] [--rounds 5] [--tokens 128]
+    python -m benchmarks.adapters [--precision auto] [--rounds 5] [--tokens 128]
 
 SmolLM2-135M-Instruct with LoRA adapters of rank 16 on all linear layers (random weights: what they
 say does not matter to the time). Three ways to answer eight streams:

@@ -181,7 +181,7 @@ class TrainingPlan(Frozen):
     checkpoint_every: int
     training_examples: int
     held_out_examples: int
-    training_tokens: int  # of one epoch; pixels / 128 for pictures
+    training_tokens: int  # of one epoch; pixels / 32 for pictures
     estimated_seconds: float  # on this machine, by a rule of thumb
     estimated_cost: float = 0.0  # by the profile's price per CPU hour
 
