@@ -117,7 +117,7 @@ def spam(client: Bestiary) -> dict[str, object]:
         labelled(training),
         validation_file=labelled(random.Random(7).sample(held_out, 400)),
         suffix="spam",
-        steps=200,
+        steps=400,
         batch_size=16,
         micro_batch_size=16,
         learning_rate=1e-3,
@@ -133,18 +133,23 @@ def labelled(mails: list) -> bytes:  # type: ignore[type-arg]
 
 
 def latency(client: Bestiary) -> dict[str, object]:
-    """One request a second, 60 each way; prompts differ, so that no prefix is kept."""
+    """One request a second, 40 each way; prompts differ, so that no prefix is kept."""
     first_tokens(client, 5)
-    alone = first_tokens(client, 60)
+    alone = first_tokens(client, 40)
     sys.path.insert(0, str(EXAMPLES))
     from tickets import chat_lines, tickets
 
-    job = client.tuning.create("otter", chat_lines(tickets(300, seed=1)), steps=LONG_JOB_STEPS)
+    job = client.tuning.create(
+        "otter",
+        chat_lines(tickets(300, seed=1)),
+        validation_file=chat_lines(tickets(10, seed=2)),
+        steps=LONG_JOB_STEPS,
+    )
     try:
         while steps_of(client.tuning.get(job)) < 2:
             time.sleep(1)
         before = steps_of(client.tuning.get(job))
-        beside = first_tokens(client, 60)
+        beside = first_tokens(client, 40)
         steps = steps_of(client.tuning.get(job)) - before
     finally:
         client.tuning.cancel(job)
