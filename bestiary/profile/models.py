@@ -346,6 +346,11 @@ class Profile(Frozen):
         _refer(("auto", "otherwise"), self.auto.otherwise, bound, "a tier that is bound")
         return self
 
+    @property
+    def trainer(self) -> Trainer:
+        """Of its tuning jobs; the defaults where the profile has no section for them."""
+        return Trainer() if self.tuning is None else self.tuning.trainer
+
     def _deployments_of(self, family: Family) -> tuple[str, ...]:
         return tuple(name for name, one in self.deployments.items() if one.family is family)
 

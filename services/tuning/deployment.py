@@ -44,7 +44,7 @@ class TuningReplica:
         jobs = TuningJobs(database)
         self._controller = Controller(
             jobs,
-            RayTrainers(args.profile, tuning.trainer, _worker),
+            RayTrainers(args.profile, _worker),
             max_running=tuning.max_running,
             max_stuck_attempts=tuning.max_stuck_attempts,
         )

@@ -29,10 +29,10 @@ Handle = Any  # Ray's ActorHandle has no methods that a type checker could know
 class RayTrainers:
     """See `controller.Trainers`. `worker` is the class of the actors."""
 
-    def __init__(self, profile: Profile, trainer: Trainer, worker: Callable[[], type]) -> None:
+    def __init__(self, profile: Profile, worker: Callable[[], type]) -> None:
         """`worker` is asked for when it is needed: importing it is slow."""
         self._profile = profile
-        self._trainer = trainer
+        self._trainer = profile.trainer
         self._worker = worker
 
     def start(self, job: str, attempt: int, workers: int) -> None:

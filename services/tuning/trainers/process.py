@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 
-from bestiary.profile.models import Profile, Trainer
+from bestiary.profile.models import Profile
 from bestiary.settings import Settings
 from bestiary.state.database import Database
 
 
-def trainer_of(profile: Profile) -> Trainer:
-    return profile.tuning.trainer if profile.tuning is not None else Trainer()
-
-
 def attempt_here(job: str, attempt: int, profile: Profile, *, together: bool = False) -> bool:
     """In this thread. `together`: as one process of torch's default group. See `run_attempt`."""
-    trainer = trainer_of(profile)
+    trainer = profile.trainer
     if trainer.gives_way and not trainer.gpus:
         give_way()
     # Slow to import: torch and all that stands on it.

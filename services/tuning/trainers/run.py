@@ -19,7 +19,7 @@ from pathlib import Path
 from bestiary.errors import BestiaryError, InvalidRequest, Superseded
 from bestiary.garden import Garden, InstalledModel
 from bestiary.garden.durable import write_durably
-from bestiary.profile.models import Profile, Trainer
+from bestiary.profile.models import Profile
 from bestiary.schemas.tuning import (
     Evaluation,
     EventLevel,
@@ -62,10 +62,6 @@ class Workshop:
     def at(cls, home: Path, profile: Profile, database: Database) -> Workshop:
         files = Files(database, home / "blobs" / "files")
         return cls(home, profile, TuningJobs(database), files, PublishedModels(database))
-
-    @property
-    def trainer(self) -> Trainer:
-        return self.profile.tuning.trainer if self.profile.tuning is not None else Trainer()
 
     def folder(self, job: str) -> Path:
         return self.home / "tuning" / job
@@ -131,7 +127,7 @@ class _Attempt:
         self._job = job
         self._plan: TrainingPlan = job.plan
         self._reporter = reporter
-        self._trainer = workshop.trainer
+        self._trainer = workshop.profile.trainer
         self._share = share
         self._tell_every_s = tell_every_s
         self._folder = workshop.folder(job.id)

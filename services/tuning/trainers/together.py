@@ -16,7 +16,7 @@ from ray.train.v2._internal.execution.callback import RayTrainCallback
 from bestiary.profile.models import Profile, Trainer
 from bestiary.profile.serve_options import GIB
 from bestiary.settings import Settings
-from services.tuning.trainers.process import attempt_here, trainer_of
+from services.tuning.trainers.process import attempt_here
 from training.process_group import ON_CPU, ON_GPU
 
 # The others wait while the first process writes a teacher's answers or measures: hours, perhaps.
@@ -47,7 +47,7 @@ class Starter(TorchTrainer):  # type: ignore[misc]  # Ray is not followed
 
 def train_together(job: str, attempt: int, profile: Profile, workers: int) -> None:
     """Blocks to the end, also while there is no room for so many processes."""
-    trainer = trainer_of(profile)
+    trainer = profile.trainer
 
     def share_in() -> None:
         if not attempt_here(job, attempt, profile, together=True):

@@ -54,7 +54,7 @@ def controller(workshop: Workshop) -> Iterator[Controller]:
             runtime_env={"env_vars": variables},
         ),
     ):
-        trainers = RayTrainers(profile, trainer, lambda: TrainerWorker)
+        trainers = RayTrainers(profile, lambda: TrainerWorker)
         yield Controller(workshop.jobs, trainers, max_running=1, max_stuck_attempts=3)
 
 
