@@ -7,7 +7,7 @@ has it; which adapter is in which slot is the bank's affair (`adapters.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,11 +62,27 @@ class AdapterShape:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a graph's input is bound to."""
+    """Where the slots from one on begin, of what one input of the graph reads."""
 
     name: str
-    shape: Dimensions
+    outer: tuple[int, ...]  # dimensions of one before that of slots, see `adapter_graph.py`
+    rank: int  # a slot is [rank, width]
+    width: int
     address: int
+
+
+def places(
+    shape: AdapterShape, first_slot: int, address_of: Callable[[str], int]
+) -> Iterator[Place]:
+    """All inputs, each from its slot `first_slot` on; `address_of` slot 0 of one."""
+    for target in shape.targets:
+        rank = len(target.parts) * shape.limits.rank
+        for name, width, outer in (
+            (target.down, target.width, (1,)),
+            (target.up, target.out, (1, 1)),
+        ):
+            skipped = first_slot * rank * width * shape.dtype.itemsize
+            yield Place(name, outer, rank, width, address_of(name) + skipped)
 
 
 class AdapterMemory(Protocol):
@@ -78,7 +94,7 @@ class AdapterMemory(Protocol):
         """As ONNX Runtime names it: cpu or cuda."""
         ...
 
-    def places(self) -> Iterator[Place]: ...
+    def places(self, first_slot: int) -> Iterator[Place]: ...
 
     def write(self, slot: int, name: str, values: Array) -> None:
         """One slot [rank, width] of one input."""
@@ -94,9 +110,8 @@ class HostAdapters:
         self.shape = shape
         self._tensors = {name: np.zeros(size, shape.dtype) for name, size in shape.inputs.items()}
 
-    def places(self) -> Iterator[Place]:
-        for name, size in self.shape.inputs.items():
-            yield Place(name, size, self._tensors[name].ctypes.data)
+    def places(self, first_slot: int) -> Iterator[Place]:
+        return places(self.shape, first_slot, lambda name: self._tensors[name].ctypes.data)
 
     def write(self, slot: int, name: str, values: Array) -> None:
         self._tensors[name][slot] = values
@@ -116,9 +131,8 @@ class DeviceAdapters:
         for name, (_, rank, width) in shape.inputs.items():
             self.write(0, name, np.zeros((rank, width), shape.dtype))
 
-    def places(self) -> Iterator[Place]:
-        for name, size in self.shape.inputs.items():
-            yield Place(name, size, int(self._tensors[name].data_ptr()))
+    def places(self, first_slot: int) -> Iterator[Place]:
+        return places(self.shape, first_slot, lambda name: int(self._tensors[name].data_ptr()))
 
     def write(self, slot: int, name: str, values: Array) -> None:
         content = np.ascontiguousarray(values, self.shape.dtype)

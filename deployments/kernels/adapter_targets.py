@@ -24,12 +24,12 @@ class Target:
 
     @property
     def down(self) -> str:
-        """The graph's input [slots, parts * rank, width]: LoRA's A, part after part."""
+        """The graph's input, a slot [parts * rank, width]: LoRA's A, part after part."""
         return f"{ADAPTERS}.{self.name}.down"
 
     @property
     def up(self) -> str:
-        """The graph's input [slots, parts * rank, out]: LoRA's B, transposed, a block a part."""
+        """The graph's input, a slot [parts * rank, out]: LoRA's B, transposed, a block a part."""
         return f"{ADAPTERS}.{self.name}.up"
 
     @property

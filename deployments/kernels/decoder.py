@@ -154,7 +154,7 @@ def _plan(
     calibrated = kept and (kv_bytes or precision in CALIBRATED)
     options = [("positions", str(positions))]
     if adapters:
-        options.append(("adapters", "by row"))
+        options.append(("adapters", "read in place"))
     if calibrated:
         options.append(("calibration", IDENTITY))
     if kv_bytes:

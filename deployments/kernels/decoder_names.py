@@ -18,7 +18,9 @@ POSITIONS = "positions"  # metadata: how many tokens the tables of positions cov
 # Of a graph that reads prompts with keys and values of its own, see `prompt_attention.py`.
 PAST_LENGTHS = "past_lengths"
 NEW = "new_key_values"
-ADAPTER_INDEX = "adapter_index"
+ADAPTER_MEMBERS = "adapter_members"
+ADAPTER_FILLED = "adapter_filled"
+ADAPTER_PLACES = "adapter_places"
 ADAPTERS = "adapters"  # metadata: the products that adapters can change; begins their inputs
 
 

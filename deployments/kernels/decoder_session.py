@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bestiary.errors import KernelError
 from deployments.kernels import decoder_names as names
 from deployments.kernels.adapter_memory import AdapterMemory
+from deployments.kernels.adapter_table import TableShape, adapter_table
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
 from deployments.kernels.prompt_session import PromptPart, PromptSession
@@ -25,8 +26,8 @@ from deployments.kernels.prompt_session import PromptPart, PromptSession
 WIDE = 64  # logits of one run that a shared buffer holds
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
 
-# Graph, first row, rows, new tokens per row, wanted logits per row, whether rows have adapters.
-BindingKey = tuple[Graph, int, int, int, int, bool]
+# Graph, first row, rows, new tokens per row, wanted logits per row, adapters.
+BindingKey = tuple[Graph, int, int, int, int, TableShape]
 
 
 def pool_shape(session: ort.InferenceSession, slots: int, max_length: int) -> PoolShape:
@@ -50,7 +51,9 @@ class _Binding:
     lengths: NDArray[np.int32]  # [B]
     longest: NDArray[np.int32]  # []
     logits: NDArray[np.float32]  # [B * K, V]
-    adapters: NDArray[np.int64]  # [B], slots
+    members: NDArray[np.int64]  # these three as in `adapter_table.py`
+    filled: NDArray[np.generic]
+    places: NDArray[np.int64]
 
 
 class DecoderSession:
@@ -79,6 +82,7 @@ class DecoderSession:
         self.vocabulary: int = next(
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
+        self._adapter_type = np.dtype(np.float32) if adapters is None else adapters.shape.dtype
         self._sessions = dict.fromkeys(Graph, session) | dict(others or {})
         self._graphs = (Graph.DECODE, *(others or {}))  # those that have a session of their own
         self._pool = pool
@@ -117,10 +121,13 @@ class DecoderSession:
         rows, tokens = token_ids.shape
         self._check(first_row, rows, tokens, past)
         slots = np.zeros(rows, np.int64) if adapters is None else adapters
-        adapted = self._check_adapters(slots, rows)
+        self._check_adapters(slots, rows)
+        table = adapter_table(slots)
         wanted = tokens if every else 1
-        binding = self._binding((graph, first_row, rows, tokens, wanted, adapted))
-        binding.adapters[...] = slots
+        binding = self._binding((graph, first_row, rows, tokens, wanted, table.shape))
+        binding.members[...] = table.members
+        binding.filled[...] = table.filled
+        binding.places[...] = table.places
         binding.token_ids[...] = token_ids
         np.add(past, tokens - 1, out=binding.lengths)
         binding.longest[...] = binding.lengths.max() + 1
@@ -190,14 +197,12 @@ class DecoderSession:
         if past.min() < 0 or past.max() + tokens > self.max_length:
             raise ValueError(f"{past.max()} + {tokens} tokens are over {self.max_length}")
 
-    def _check_adapters(self, adapters: NDArray[np.int64], rows: int) -> bool:
-        """Whether any row has one."""
+    def _check_adapters(self, adapters: NDArray[np.int64], rows: int) -> None:
         slots = 1 if self.adapters is None else self.adapters.shape.slots
         if adapters.shape != (rows,):
             raise ValueError(f"adapters of shape {adapters.shape} for {rows} rows")
         if adapters.min() < 0 or adapters.max() >= slots:
             raise ValueError(f"adapter {adapters.max()} is not in {slots} slots")
-        return bool(adapters.any())
 
     def _binding(self, key: BindingKey) -> _Binding:
         found = self._bindings.get(key)
@@ -209,7 +214,7 @@ class DecoderSession:
         return found
 
     def _bind(
-        self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int, adapted: bool
+        self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int, table: TableShape
     ) -> _Binding:
         session = self._sessions[graph]
         binding = _Binding(
@@ -219,7 +224,9 @@ class DecoderSession:
             lengths=np.zeros(rows, np.int32),
             longest=np.zeros((), np.int32),
             logits=self._logits_for(first_row, rows, wanted),
-            adapters=np.zeros(rows, np.int64),
+            members=np.zeros((table.lines, table.columns), np.int64),
+            filled=np.zeros((table.lines, table.columns), self._adapter_type),
+            places=np.zeros((rows, 2), np.int64),
         )
         positions = np.arange(tokens - wanted, tokens, dtype=np.int64)
         all_wanted = np.tile(positions[:, np.newaxis], (rows, 1, 1))
@@ -230,7 +237,8 @@ class DecoderSession:
         _bind_input(binding.bound, names.LONGEST, binding.longest)
         _bind_output(binding.bound, names.LOGITS, binding.logits)
         self._bind_caches(binding.bound, first_row, rows)
-        self._bind_adapters(binding, adapted)
+        if self.adapters is not None:
+            self._bind_adapters(binding, table, self.adapters)
         return binding
 
     def _logits_for(self, first_row: int, rows: int, wanted: int) -> NDArray[np.float32]:
@@ -250,14 +258,15 @@ class DecoderSession:
             bound.bind_input(names.past(layer, names.PARTS[part]), *place)
             bound.bind_output(names.present(layer, names.PARTS[part]), *place)
 
-    def _bind_adapters(self, binding: _Binding, adapted: bool) -> None:
-        memory = self.adapters
-        if memory is None:
-            return
-        _bind_input(binding.bound, names.ADAPTER_INDEX, binding.adapters)
-        for place in memory.places():
+    def _bind_adapters(self, binding: _Binding, table: TableShape, memory: AdapterMemory) -> None:
+        filled = binding.filled.reshape(1, table.lines, table.columns, 1, 1)
+        _bind_input(binding.bound, names.ADAPTER_MEMBERS, binding.members)
+        _bind_input(binding.bound, names.ADAPTER_FILLED, filled)
+        _bind_input(binding.bound, names.ADAPTER_PLACES, binding.places)
+        for place in memory.places(table.first_slot):
             # Without adapters one row of the base's slot, which is zero, is enough.
-            shape = place.shape if adapted else (1, 1, place.shape[2])
+            rank = 1 if table.is_plain else place.rank
+            shape = (*place.outer, table.lines, 1, rank, place.width)
             where = (memory.device, 0, memory.shape.dtype.type, shape, place.address)
             binding.bound.bind_input(place.name, *where)
 

@@ -29,7 +29,7 @@ def home(installed_home: Path, tmp_path: Path) -> Path:
 def _build(
     home: Path, precision: str, version: int = BUILD_VERSION, adapters: bool = False
 ) -> Path:
-    options = [("positions", "8192"), *([("adapters", "by row")] if adapters else [])]
+    options = [("positions", "8192"), *([("adapters", "read in place")] if adapters else [])]
     revision = Garden(home).installed(CARD).revision
     key = BuildKey("decoder", version, revision, precision, tuple(options))
 

@@ -45,8 +45,8 @@ class WatchedMemory:
         self.writing = threading.Event()
         self.broken = False
 
-    def places(self) -> Iterator[Place]:
-        return HostAdapters(self.shape).places()
+    def places(self, first_slot: int) -> Iterator[Place]:
+        return HostAdapters(self.shape).places(first_slot)
 
     def write(self, slot: int, name: str, values: np.ndarray) -> None:
         self.writing.set()
