@@ -235,15 +235,6 @@ class TuningJobs:
             )
             return bool(session.scalar(select(mine)))
 
-    def stepped(
-        self, id: str, attempt: int, *, step: int, tokens: int, metrics: Mapping[str, float]
-    ) -> None:
-        """`tokens` are those of all steps so far; the same step again replaces what was told."""
-        with self._database.writing() as session:
-            row = own_job(session, id, attempt)
-            row.completed_steps, row.trained_tokens = step, tokens
-            tell_step(session, id, step, row.plan.steps if row.plan else None, metrics)
-
     def progressed(
         self,
         id: str,
@@ -252,9 +243,10 @@ class TuningJobs:
         *,
         saved: Mapping[str, float] | None = None,
     ) -> None:
-        """Several steps; with `saved` a checkpoint of the last one is on the disk.
+        """What was done since the last word; with `saved` a checkpoint of it is on the disk.
 
-        Also of a job that was paused: its trainer ends with a checkpoint.
+        The same step again replaces what was told of it, the same checkpoint too. Also of a
+        job that was paused: its trainer ends with a checkpoint.
         """
         with self._database.writing() as session:
             row = own_job(session, id, attempt, paused_too=True)
@@ -276,12 +268,6 @@ class TuningJobs:
         with self._database.writing() as session:
             own_job(session, id, attempt)
             tell(session, id, message, level, data)
-
-    def saved(self, id: str, attempt: int, *, step: int, metrics: Mapping[str, float]) -> None:
-        """A checkpoint is on the disk; the same step again replaces it."""
-        with self._database.writing() as session:
-            own_job(session, id, attempt)
-            keep_checkpoint(session, id, step, metrics)
 
     def evaluated(self, id: str, attempt: int, evaluation: Evaluation) -> None:
         with self._database.writing() as session:

@@ -39,7 +39,7 @@ from services.tuning.publishing import Publisher
 from services.tuning.results import results_csv
 from services.tuning.trainers.progress import TELL_EVERY_S, JobReporter, JobWatcher
 from services.tuning.trainers.registry import opener_of
-from services.tuning.trainers.tuner import Assignment, Tuner
+from services.tuning.trainers.tuner import Assignment, Tuner, nobody
 from training.loop import Plan, State, train
 from training.share import ALONE, Parted, Share
 from training.watching import Unwatched, Watcher
@@ -185,6 +185,7 @@ class _Attempt:
             folder=self._folder,
             threads=self._trainer.threads,
             device=self._device,
+            tell=self._reporter.told if self._share.rank == 0 else nobody,
         )
 
     def _examples(self) -> tuple[list[Example], list[Example]]:

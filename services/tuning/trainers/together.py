@@ -6,12 +6,14 @@ next attempt, from the last checkpoint. Every process needs the same home, on a 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import FailureConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.callback import RayTrainCallback
+from ray.train.v2._internal.execution.controller import TrainController
 
 from bestiary.profile.models import Profile, Trainer
 from bestiary.profile.serve_options import GIB
@@ -30,12 +32,18 @@ class BrokenOff(Exception):
 
 
 class Starter(TorchTrainer):  # type: ignore[misc]  # Ray is not followed
-    """Leaves out the actor that watches Ray Train's controller every second.
+    """Has Ray Train's controller in this process, a detached actor, instead of in a further one.
 
-    It is there to give back what a killed controller had reserved, but asks Ray's dashboard,
-    which `bestiary up` does not start: without an answer it gives back nothing, warns each second
-    and outlives the job.
+    What a detached actor has reserved Ray gives back when it dies, however it dies. For a
+    controller in an actor of its own Ray Train has a watcher instead, which asks Ray's dashboard:
+    `bestiary up` starts none, and unasked it gives back nothing, warns each second and outlives
+    the job.
     """
+
+    def _initialize_and_run_controller(self, **options: object) -> Result:
+        controller = TrainController(**options)
+        asyncio.run(controller.run())
+        return controller.get_result()
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         return [

@@ -14,6 +14,10 @@ from services.tuning.data.examples import Example
 from training.loop import Trainee
 
 
+def nobody(message: str) -> None:
+    """Is told nothing."""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One job, as a trainer gets it."""
@@ -29,6 +33,8 @@ class Assignment:
     device: str = "cpu"  # torch's word
     # By card id: what the base needs beside its own folder (an image model's reader of prompts).
     beside: Mapping[str, InstalledModel] = field(default_factory=dict)
+    # How long work before the training goes; raises Superseded where the job is to stop.
+    tell: Callable[[str], None] = nobody
 
 
 class Tuner(Protocol):

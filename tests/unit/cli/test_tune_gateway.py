@@ -22,6 +22,7 @@ from bestiary.profile.models import Tuning
 from bestiary.schemas.tuning import Evaluation, JobError
 from bestiary.state.database import Database
 from bestiary.state.keys import Keys, KeyScope
+from bestiary.state.tuning_jobs import StepMetrics
 from bestiary.state.upgrade import upgrade
 from services.gateway.application import Collaborators, gateway_application
 from services.tuning.service import TuningService
@@ -95,8 +96,8 @@ def train(service: TuningService, job_id: str, *, fails: bool = False) -> None:
     service.jobs.told(job.id, job.attempt, "training")
     for step in range(1, STEPS + 1):
         losses = {"train_loss": 4.0 / step, "valid_loss": 5.0 / step}
-        service.jobs.stepped(job.id, job.attempt, step=step, tokens=10 * step, metrics=losses)
-    service.jobs.saved(job.id, job.attempt, step=STEPS, metrics={"train_loss": 1.0})
+        service.jobs.progressed(job.id, job.attempt, [StepMetrics(step, 10 * step, losses)])
+    service.jobs.progressed(job.id, job.attempt, (), saved={"train_loss": 1.0})
     found = Evaluation(examples=2, base={"loss": 3.0}, tuned={"loss": 1.0}, passed=not fails)
     service.jobs.evaluated(job.id, job.attempt, found)
     if fails:

@@ -13,6 +13,7 @@ from tuning_fakes import CHATS, ENCODER_MODEL, TEXT_MODEL, jsonl, tuning_door
 
 from bestiary.schemas.publishing import PublishedModel
 from bestiary.schemas.tuning import Lineage, PublishedKind
+from bestiary.state.tuning_jobs import StepMetrics
 from services.gateway.application import Collaborators, gateway_application
 
 TUNED = f"ft:{TEXT_MODEL}:sums:01234567"
@@ -98,7 +99,7 @@ def test_the_figures_of_every_step_and_their_curve(door):
     door.service.jobs.claim(1)
     for step in (1, 2):
         metrics = {"train_loss": 1 / step, "learning_rate": 0.1}
-        door.service.jobs.stepped(job, 1, step=step, tokens=step, metrics=metrics)
+        door.service.jobs.progressed(job, 1, [StepMetrics(step, step, metrics)])
 
     metrics = door.client.get(f"/v1/tuning/jobs/{job}/metrics").json()
     curve = door.client.get(f"/v1/tuning/jobs/{job}/curve.png")

@@ -8,6 +8,7 @@ import pytest
 from tuning_fakes import CHATS, ENCODER_MODEL, TEXT_MODEL, jsonl, tuning_door
 
 from bestiary.schemas.tuning import Evaluation, JobError
+from bestiary.state.tuning_jobs import StepMetrics
 from services.gateway.dialects.openai_fine_tuning_reply import job_json
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -44,7 +45,7 @@ def stepped(door, job: str, steps: int, attempt: int = 1) -> None:
         metrics = {"train_loss": 2 / step, "learning_rate": 0.001}
         if step % 2 == 0:
             metrics["valid_loss"] = 2.5 / step
-        door.service.jobs.stepped(job, attempt, step=step, tokens=100 * step, metrics=metrics)
+        door.service.jobs.progressed(job, attempt, [StepMetrics(step, 100 * step, metrics)])
 
 
 def test_a_job_is_queued_with_a_plan(door, chats):
@@ -288,7 +289,7 @@ def test_progress_events_and_checkpoints_of_a_running_job(door):
     job = door.train(bestiary={"hyperparameters": {"steps": 8}})["id"]
     assert door.service.jobs.claim(1).id == job
     stepped(door, job, 4)
-    door.service.jobs.saved(job, 1, step=4, metrics={"train_loss": 0.5, "valid_loss": 0.625})
+    door.service.jobs.progressed(job, 1, (), saved={"train_loss": 0.5, "valid_loss": 0.625})
 
     seen = door.client.get(f"{JOBS}/{job}").json()
     events = door.client.get(f"{JOBS}/{job}/events?limit=3").json()

@@ -21,7 +21,7 @@ WORKER = """
 import sys
 from bestiary.schemas.tuning import JobStatus
 from bestiary.state.database import Database
-from bestiary.state.tuning_jobs import TuningJobs
+from bestiary.state.tuning_jobs import StepMetrics, TuningJobs
 url, jobs_in_all, max_running = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 jobs = TuningJobs(Database(url))
 sys.stdin.readline()
@@ -30,7 +30,7 @@ while len(jobs.list(status=JobStatus.SUCCEEDED, limit=jobs_in_all).data) < jobs_
     if job is None:
         continue
     print(job.id, job.attempt, len(jobs.running()), flush=True)
-    jobs.stepped(job.id, job.attempt, step=1, tokens=1, metrics={"loss": 1.0})
+    jobs.progressed(job.id, job.attempt, [StepMetrics(1, 1, {"loss": 1.0})])
     jobs.succeeded(job.id, job.attempt, model=None, result_files=(), message="done")
 """
 

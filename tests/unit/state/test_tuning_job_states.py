@@ -7,18 +7,18 @@ from state_values import PLAN, spec
 
 from bestiary.errors import Conflict, NotFound, Superseded
 from bestiary.schemas.tuning import Evaluation, Job, JobError, JobStatus
-from bestiary.state.tuning_jobs import TuningJobs
+from bestiary.state.tuning_jobs import StepMetrics, TuningJobs
 
 QUEUED, RUNNING, PAUSED = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED
 SUCCEEDED, FAILED, CANCELLED = JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED
+STEPS = [StepMetrics(1, 2, {})]
 BROKEN = JobError(code="engine_failure", message="out of memory")
 
 USERS = {"pause": TuningJobs.pause, "resume": TuningJobs.resume, "cancel": TuningJobs.cancel}
 TRAINERS = {
     "restarted": lambda jobs, id, attempt: jobs.restarted(id, attempt),
-    "stepped": lambda jobs, id, attempt: jobs.stepped(id, attempt, step=1, tokens=2, metrics={}),
+    "progressed": lambda jobs, id, attempt: jobs.progressed(id, attempt, STEPS, saved={}),
     "told": lambda jobs, id, attempt: jobs.told(id, attempt, "hello"),
-    "saved": lambda jobs, id, attempt: jobs.saved(id, attempt, step=1, metrics={}),
     "evaluated": lambda jobs, id, attempt: jobs.evaluated(
         id, attempt, Evaluation(examples=1, base={}, tuned={})
     ),
@@ -33,6 +33,7 @@ BY_USERS = {
     "resume": {PAUSED: QUEUED, QUEUED: QUEUED, RUNNING: RUNNING},
     "cancel": {QUEUED: CANCELLED, RUNNING: CANCELLED, PAUSED: CANCELLED, CANCELLED: CANCELLED},
 }
+OF_A_PAUSED_ONE = {"progressed"}  # its trainer ends with a checkpoint
 BY_TRAINERS = {"succeeded": SUCCEEDED, "failed": FAILED}  # the others leave it running
 
 
@@ -79,12 +80,12 @@ def test_users_move_a_job_as_the_table_says(jobs, status):
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_trainers_write_only_while_their_job_runs(jobs, status):
+def test_trainers_write_only_while_their_job_runs_or_comes_to_its_pause(jobs, status):
     for name, write in TRAINERS.items():
         job = in_state(jobs, status)
-        if status is RUNNING:
+        if status is RUNNING or (status is PAUSED and name in OF_A_PAUSED_ONE):
             write(jobs, job.id, 1)
-            assert jobs.get(job.id).status is BY_TRAINERS.get(name, RUNNING)
+            assert jobs.get(job.id).status is BY_TRAINERS.get(name, status)
         else:
             events = jobs.events(job.id)
             with pytest.raises(Superseded, match=str(status)):
@@ -143,7 +144,7 @@ def test_is_mine_tells_a_trainer_whether_to_go_on(jobs):
 
 def test_a_paused_job_goes_on_as_another_attempt_and_keeps_its_start(jobs):
     job = in_state(jobs, RUNNING)
-    jobs.stepped(job.id, 1, step=7, tokens=70, metrics={"loss": 2.0})
+    jobs.progressed(job.id, 1, [StepMetrics(7, 70, {"loss": 2.0})])
     jobs.pause(job.id)
 
     assert jobs.resume(job.id).status is QUEUED

@@ -9,7 +9,7 @@ from state_values import EVALUATION, PLAN, spec
 
 from bestiary.errors import Conflict, InvalidRequest, NotFound
 from bestiary.schemas.tuning import EventKind, EventLevel, JobStatus
-from bestiary.state.tuning_jobs import TuningJobs
+from bestiary.state.tuning_jobs import StepMetrics, TuningJobs
 
 
 @pytest.fixture
@@ -148,11 +148,12 @@ def test_no_more_run_than_may(jobs):
 
 def test_a_step_told_again_replaces_its_metrics_in_its_place(jobs, running):
     for step in (1, 2, 3):
-        jobs.stepped(running.id, 1, step=step, tokens=step * 10, metrics={"loss": 9.0})
+        jobs.progressed(running.id, 1, [StepMetrics(step, step * 10, {"loss": 9.0})])
     before = [event.id for event in jobs.events(running.id).data]
 
     jobs.restarted(running.id, 1)
-    jobs.stepped(running.id, 2, step=2, tokens=20, metrics={"loss": 1.5, "learning_rate": 1e-4})
+    told = StepMetrics(2, 20, {"loss": 1.5, "learning_rate": 1e-4})
+    jobs.progressed(running.id, 2, [told])
 
     curve = jobs.metrics(running.id)
     assert [event.data["step"] for event in curve] == [1, 2, 3]
@@ -165,8 +166,8 @@ def test_a_step_told_again_replaces_its_metrics_in_its_place(jobs, running):
 
 
 def test_the_loss_of_a_diverged_job_is_kept(jobs, running):
-    jobs.stepped(running.id, 1, step=1, tokens=1, metrics={"loss": math.nan, "norm": math.inf})
-    jobs.saved(running.id, 1, step=1, metrics={"loss": math.nan})
+    told = StepMetrics(1, 1, {"loss": math.nan, "norm": math.inf})
+    jobs.progressed(running.id, 1, [told], saved={"loss": math.nan})
 
     [event] = jobs.metrics(running.id)
     assert math.isnan(event.data["loss"])
@@ -192,7 +193,7 @@ def test_events_are_paged_newest_first_and_are_the_job_s_own(jobs, running):
 
 def test_a_checkpoint_saved_again_is_replaced(jobs, running):
     for step, loss in ((5, 2.0), (10, 1.0), (5, 1.9)):
-        jobs.saved(running.id, 1, step=step, metrics={"loss": loss})
+        jobs.progressed(running.id, 1, [StepMetrics(step, step, {})], saved={"loss": loss})
 
     first = jobs.checkpoints(running.id, limit=1)
     second = jobs.checkpoints(running.id, after=first.data[0].id)

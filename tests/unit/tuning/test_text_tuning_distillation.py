@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from bestiary.errors import InvalidRequest
+from bestiary.errors import InvalidRequest, Superseded
 from bestiary.garden import InstalledModel
 from bestiary.schemas.tuning import Method
 from services.tuning.data.examples import Completion, PlainText
@@ -18,6 +19,7 @@ from services.tuning.trainers.text.losses import divergence
 from services.tuning.trainers.text.opening import open_distillation
 from services.tuning.trainers.text.teacher_answers import ANSWERS_FILE, TeacherAnswers
 from services.tuning.trainers.text.tuned_model import opened
+from services.tuning.trainers.tuner import nobody
 from tests.unit.tuning.small_text_models import COUNTING, conversation, installed, job
 from training.loop import Plan, train
 
@@ -44,8 +46,10 @@ def eager_to_end(model: InstalledModel) -> InstalledModel:
     return model
 
 
-def answers(teacher: InstalledModel, folder: Path, most: int = 60) -> TeacherAnswers:
-    return TeacherAnswers(teacher, folder, most, "cpu")
+def answers(
+    teacher: InstalledModel, folder: Path, tell: Callable[[str], None] = nobody
+) -> TeacherAnswers:
+    return TeacherAnswers(teacher, folder, 60, "cpu", tell)
 
 
 def test_answers_of_a_batch_are_those_of_its_prompts_alone(teacher: InstalledModel) -> None:
@@ -71,6 +75,19 @@ def test_a_kill_keeps_the_finished_answers(teacher: InstalledModel, tmp_path: Pa
     assert answers(teacher, tmp_path).to(PROMPTS) == whole
     assert file.read_bytes().splitlines(keepends=True)[:2] == lines[:2]
     assert len(file.read_bytes().splitlines()) == len(PROMPTS)
+
+
+def test_a_job_that_is_to_stop_stops_the_teacher_too_and_keeps_what_it_wrote(
+    teacher: InstalledModel, tmp_path: Path
+) -> None:
+    many = [f"{prompt}{number}" for number in range(4) for prompt in PROMPTS]
+
+    def refuse(message: str) -> None:
+        raise Superseded(message)
+
+    with pytest.raises(Superseded, match=f"teacher wrote 8 of {len(many)} answers"):
+        answers(teacher, tmp_path, refuse).to(many)
+    assert len((tmp_path / ANSWERS_FILE).read_bytes().splitlines()) == 8
 
 
 def test_the_student_learns_to_answer_as_the_teacher(

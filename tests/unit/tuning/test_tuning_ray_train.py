@@ -38,7 +38,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 @pytest.fixture(scope="module")
 def controller(workshop: Workshop) -> Iterator[Controller]:
-    trainer = Trainer(cpus=0.5, gives_way=False)
+    trainer = Trainer(cpus=1, gives_way=False)  # two workers take all of it
     profile = workshop.profile.model_copy(update={"tuning": Tuning(trainer=trainer)})
     variables = {"BESTIARY_HOME": str(workshop.home), "OMP_NUM_THREADS": "1"}
     with (
@@ -68,6 +68,43 @@ def worker_processes(home: Path) -> list[int]:
     return found
 
 
+def trainer_process() -> int:
+    """Of this test's Ray: the one beneath it."""
+    (found,) = (
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if process.name().startswith("ray::TrainerWorker")
+    )
+    return found
+
+
+def test_a_killed_trainer_gives_back_what_its_workers_had_reserved(
+    workshop: Workshop, controller: Controller
+) -> None:
+    spec = running_job(workshop.jobs, training_file(workshop), steps=60, batch_size=6)
+    run_attempt(workshop, spec.id, 1)
+    job = workshop.jobs.create(
+        spec.spec.model_copy(update={"workers": 2}),
+        spec.plan,  # type: ignore[arg-type]
+    )
+    while_ticking(workshop, controller, job, lambda: steps(workshop, job) >= 5)
+    os.kill(trainer_process(), signal.SIGKILL)
+    while_ticking(
+        workshop, controller, job, lambda: workshop.jobs.get(job.id).status is not JobStatus.RUNNING
+    )
+    done = workshop.jobs.get(job.id)
+    assert (done.status, done.attempt) == (JobStatus.SUCCEEDED, 2)
+    assert told(workshop, job) == near(told(workshop, spec))
+
+
+def told(workshop: Workshop, job: Job) -> list[dict[str, float]]:
+    return [dict(row.data) for row in workshop.jobs.metrics(job.id)]
+
+
+def near(rows: list[dict[str, float]]) -> list[object]:
+    return [pytest.approx(row, rel=NEAR, abs=NEAR) for row in rows]
+
+
 def test_a_killed_worker_is_followed_by_an_attempt_that_ends_in_the_curve_of_one_process(
     workshop: Workshop, controller: Controller
 ) -> None:
@@ -87,9 +124,7 @@ def test_a_killed_worker_is_followed_by_an_attempt_that_ends_in_the_curve_of_one
     )
     done = workshop.jobs.get(job.id)
     assert (done.status, done.attempt, done.error) == (JobStatus.SUCCEEDED, 2, None)
-    expected = [dict(row.data) for row in workshop.jobs.metrics(alone.id)]
-    told = [dict(row.data) for row in workshop.jobs.metrics(job.id)]
-    assert told == [pytest.approx(row, rel=NEAR, abs=NEAR) for row in expected]
+    assert told(workshop, job) == near(told(workshop, alone))
 
 
 def steps(workshop: Workshop, job: Job) -> int:

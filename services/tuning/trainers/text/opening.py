@@ -128,7 +128,7 @@ def _taught(
     """
     most = min(LONGEST_ANSWER, work.plan.max_tokens - 1)
     prompts = [_prompt(example) for example in examples]
-    answers = TeacherAnswers(teacher, work.folder, most, work.device).to(prompts)
+    answers = TeacherAnswers(teacher, work.folder, most, work.device, work.tell).to(prompts)
     found = [
         _answered(prompt, answer.text)
         for prompt, answer in zip(prompts, answers, strict=True)

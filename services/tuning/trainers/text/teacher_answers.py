@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,14 +35,22 @@ class TeacherAnswer(Frozen):
 
 
 class TeacherAnswers:
-    """`most`: tokens of an answer."""
+    """`most`: tokens of an answer. `tell` hears how far it is, and ends it by raising."""
 
-    def __init__(self, teacher: InstalledModel, folder: Path, most: int, device: str) -> None:
+    def __init__(
+        self,
+        teacher: InstalledModel,
+        folder: Path,
+        most: int,
+        device: str,
+        tell: Callable[[str], None],
+    ) -> None:
         self._teacher = teacher
         self._writer = TokenWriter(teacher)
         self._file = folder / ANSWERS_FILE
         self._most = most
         self._device = device
+        self._tell = tell
 
     def to(self, prompts: Sequence[Prompt]) -> list[TeacherAnswer]:
         """Greedy, in the order of the prompts; only those that are not in the file are written."""
@@ -78,6 +86,7 @@ class TeacherAnswers:
         if not missing:
             return
         model = opened(self._teacher).to(self._device)
+        written = 0
         with self._file.open("ab") as file:
             # Short prompts with short ones: a batch is padded to its longest.
             for part in chunks(sorted(missing.items(), key=lambda one: len(one[1])), AT_ONCE):
@@ -90,3 +99,5 @@ class TeacherAnswers:
                     yield line
                 file.flush()
                 os.fsync(file.fileno())
+                written += len(part)
+                self._tell(f"{self._teacher.card.id} wrote {written} of {len(missing)} answers")
