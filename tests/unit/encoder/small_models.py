@@ -91,7 +91,7 @@ def opened_service(folder: Path, home: Path, **card: object) -> EncoderService:
         "provenance": "a test",
         "sources": [{"url": f"file://{folder}"}],
     }
-    (home / "cards").mkdir(parents=True)
+    (home / "cards").mkdir(parents=True, exist_ok=True)
     (home / "cards" / "small.yaml").write_text(yaml.safe_dump(fields | card))
     args = ReplicaArgs(
         deployment="small",

@@ -51,15 +51,31 @@ R = {"request_id": "r"}
 Serve = Callable[..., AbstractAsyncContextManager[EncoderService]]
 
 
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A model of a class, and a home where it is built and certified, which takes seconds: once."""
+    made: dict[str, Path] = {}
+
+    def home_of(cls: type[BertPreTrainedModel], **options: object) -> Path:
+        key = repr((cls.__name__, sorted(options.items())))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("served")
+            saved_model(cls, made[key] / "model", **options)
+        return made[key]
+
+    return home_of
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Serve:
+def serve(homes: Callable[..., Path], tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def running(
         cls: type[BertPreTrainedModel], **options: object
     ) -> AsyncIterator[EncoderService]:
         card = {key: options.pop(key) for key in ("tasks",) if key in options}
-        folder = saved_model(cls, tmp_path / "model", **options)
-        service = opened_service(folder, tmp_path / "home", **card)
+        home = homes(cls, **options)
+        (tmp_path / "model").symlink_to(home / "model")
+        service = opened_service(home / "model", home, **card)
         service.start()
         try:
             yield service
