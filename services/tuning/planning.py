@@ -31,6 +31,7 @@ EVALUATIONS = 10  # a run
 CHECKPOINTS = (20, 50)  # steps between two, at least and at most
 ROW_TOKENS = 4096  # of a micro batch, at most
 USUAL_TOKENS = 2048  # of one example, at most, where the spec does not say
+LONGEST_ANSWER = 256  # tokens that a teacher writes
 CHARACTERS_A_TOKEN = 3  # English has about 4; rather too many tokens than too few
 PIXELS_A_TOKEN = 32  # 64x64 in latents: 0.07 s a picture and step, with 4 operations a parameter
 USUAL_SIDE = 512  # pixels, of an image model whose card says no size
@@ -105,12 +106,12 @@ def plan_of(
     wanted = spec.hyperparameters
     batch = _batch_size(wanted, card.family, training)
     steps = _steps(wanted, math.ceil(training / batch), _ENOUGH.get(spec.method, ENOUGH_STEPS))
-    max_tokens = _max_tokens(wanted, report, card)
+    max_tokens = _max_tokens(spec, report, card)
     micro = _micro_batch_size(spec, batch, max_tokens)
     _check_workers(spec, batch, micro)
     evaluate_every = wanted.evaluate_every or max(1, steps // EVALUATIONS)
     least, most = CHECKPOINTS
-    tokens = _tokens_an_example(report, card, max_tokens)
+    tokens = _tokens_an_example(spec, report, card, max_tokens)
     evaluations = 2 + steps // evaluate_every  # the base and the tuned model, and on the way
     operations = card.parameters * (
         steps * batch * tokens * _operations(spec) + evaluations * held_out * tokens * 2
@@ -194,9 +195,9 @@ def _steps(wanted: Hyperparameters, an_epoch: int, enough: int) -> int:
     return an_epoch * max(1, min(MAX_EPOCHS, max(repeated, usual)))
 
 
-def _max_tokens(wanted: Hyperparameters, report: DataReport, card: ModelCard) -> int:
+def _max_tokens(spec: JobSpec, report: DataReport, card: ModelCard) -> int:
     """The longest example's, up to the context and what a row of a laptop can be."""
-    context = card.context_length
+    context, wanted = card.context_length, spec.hyperparameters
     if wanted.max_tokens is not None:
         if context and wanted.max_tokens > context:
             raise InvalidRequest(
@@ -209,7 +210,14 @@ def _max_tokens(wanted: Hyperparameters, report: DataReport, card: ModelCard) ->
     longest = max((one.up_to for one in report.lengths), default=USUAL_TOKENS)
     if report.tokens is None:  # bins of characters
         longest = math.ceil(longest / CHARACTERS_A_TOKEN)
+    if _is_answered(spec):
+        longest += LONGEST_ANSWER
     return max(8, min(longest, context, USUAL_TOKENS))
+
+
+def _is_answered(spec: JobSpec) -> bool:
+    """Whether the file's examples are prompts, whose answers a teacher writes."""
+    return spec.method is Method.DISTILLATION and spec.teaches_by == "answers"
 
 
 def _micro_batch_size(spec: JobSpec, batch: int, max_tokens: int) -> int:
@@ -258,14 +266,17 @@ def _learning_rate(spec: JobSpec, parameters: int) -> float:
     return (wanted.learning_rate or rate) * (wanted.learning_rate_multiplier or 1.0)
 
 
-def _tokens_an_example(report: DataReport, card: ModelCard, max_tokens: int) -> float:
-    """On average, after the longest were cut."""
+def _tokens_an_example(
+    spec: JobSpec, report: DataReport, card: ModelCard, max_tokens: int
+) -> float:
+    """On average, after the longest were cut. Of a teacher's answer half of its limit."""
     if card.family is Family.IMAGE:
         facts = card.image
         size = USUAL_SIDE**2 if facts is None else facts.width * facts.height
         return size / PIXELS_A_TOKEN
     tokens = report.characters / CHARACTERS_A_TOKEN if report.tokens is None else report.tokens
-    return min(tokens / max(1, report.examples), float(max_tokens))
+    answer = LONGEST_ANSWER / 2 if _is_answered(spec) else 0
+    return min(tokens / max(1, report.examples) + answer, float(max_tokens))
 
 
 def _operations(spec: JobSpec) -> int:

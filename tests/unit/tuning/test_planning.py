@@ -174,3 +174,17 @@ def test_impossible_wishes_name_their_field(wish, held_out, param):
     with pytest.raises(InvalidRequest) as error:
         plan_of(wish, report(), SMOL, held_out=held_out)
     assert error.value.param == param
+
+
+@pytest.mark.parametrize(("teaches_by", "max_tokens"), [("answers", 128 + 256), ("logits", 128)])
+def test_a_teachers_answers_have_room_behind_the_prompts(teaches_by, max_tokens):
+    taught = JobSpec(
+        base="a-model",
+        method=Method.DISTILLATION,
+        training_file="file-1",
+        teacher="a-bigger-one",
+        teaches_by=teaches_by,
+    )
+    plan = plan_of(taught, report(), SMOL, held_out=20)
+    assert plan.max_tokens == max_tokens
+    assert plan.training_tokens == 180 * (50 + (128 if teaches_by == "answers" else 0))

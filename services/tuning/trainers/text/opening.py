@@ -11,6 +11,7 @@ from bestiary.garden import InstalledModel
 from bestiary.schemas.text import ChatMessage
 from bestiary.schemas.tuning import Method
 from services.tuning.data.examples import Completion, Conversation, Example, PlainText
+from services.tuning.planning import LONGEST_ANSWER
 from services.tuning.trainers.text.chat import TokenWriter
 from services.tuning.trainers.text.lessons import Lessons
 from services.tuning.trainers.text.losses import cross_entropy
@@ -22,8 +23,6 @@ from services.tuning.trainers.text.token_learner import Objective, TokenLearner
 from services.tuning.trainers.text.tuned_model import opened, tuned_model
 from services.tuning.trainers.text.tuner import TextTuner
 from services.tuning.trainers.tuner import Assignment, OpenTuner
-
-LONGEST_ANSWER = 256  # tokens of a teacher
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
