@@ -3,8 +3,9 @@
 - what every graph is written with: `checkpoint`, `graph_writer`, `precisions`, `rotary`;
 - decoder-only language models: `decoder_graph`, `llama`, `gemma3`, `gpt2`, `decoder_build`;
   open, with a KV pool: `decoder_load`, `decoder_session`; all of it in one call: `decoder`;
-- adapters, another one for each row: `adapter_graph` writes them into a graph, `adapter_files`
-  reads them, `adapter_memory` is where they lie, `adapters` says which is in which slot;
+- adapters, another one for each row: `adapter_graph` writes them into a graph, `adapter_table`
+  sorts a batch by them, `adapter_files` reads them, `adapter_memory` is where they lie, `adapters`
+  says which is in which slot;
 - encoders, in the same way: `encoder_graph`, `bert`, `encoder_build`, `encoder_session`,
   `encoder`;
 - encoder-decoders, two graphs each: `source_graph`, `target_graph`, `seq2seq_layers`, `t5`,
