@@ -48,16 +48,24 @@ class AdapterShape:
     @property
     def inputs(self) -> dict[str, Dimensions]:
         """Of the graph: name -> [slots, rank, width]."""
-        found: dict[str, Dimensions] = {}
-        for target in self.targets:
-            rank = len(target.parts) * self.limits.rank
-            found[target.down] = (self.slots, rank, target.width)
-            found[target.up] = (self.slots, rank, target.out)
-        return found
+        return {name: (self.slots, rank, width) for name, _, rank, width in self._slots()}
 
     @property
     def bytes(self) -> int:
         return sum(math.prod(shape) for shape in self.inputs.values()) * self.dtype.itemsize
+
+    def places(self, first_slot: int, address_of: Callable[[str], int]) -> Iterator[Place]:
+        """All inputs, each from its slot `first_slot` on; `address_of` slot 0 of one."""
+        for name, outer, rank, width in self._slots():
+            skipped = first_slot * rank * width * self.dtype.itemsize
+            yield Place(name, outer, rank, width, address_of(name) + skipped)
+
+    def _slots(self) -> Iterator[tuple[str, tuple[int, ...], int, int]]:
+        """Of every input, as a place has them: name, outer dimensions, rank and width."""
+        for target in self.targets:
+            rank = len(target.parts) * self.limits.rank
+            yield target.down, (1,), rank, target.width
+            yield target.up, (1, 1), rank, target.out
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +77,6 @@ class Place:
     rank: int  # a slot is [rank, width]
     width: int
     address: int
-
-
-def places(
-    shape: AdapterShape, first_slot: int, address_of: Callable[[str], int]
-) -> Iterator[Place]:
-    """All inputs, each from its slot `first_slot` on; `address_of` slot 0 of one."""
-    for target in shape.targets:
-        rank = len(target.parts) * shape.limits.rank
-        for name, width, outer in (
-            (target.down, target.width, (1,)),
-            (target.up, target.out, (1, 1)),
-        ):
-            skipped = first_slot * rank * width * shape.dtype.itemsize
-            yield Place(name, outer, rank, width, address_of(name) + skipped)
 
 
 class AdapterMemory(Protocol):
@@ -111,7 +105,7 @@ class HostAdapters:
         self._tensors = {name: np.zeros(size, shape.dtype) for name, size in shape.inputs.items()}
 
     def places(self, first_slot: int) -> Iterator[Place]:
-        return places(self.shape, first_slot, lambda name: self._tensors[name].ctypes.data)
+        return self.shape.places(first_slot, lambda name: self._tensors[name].ctypes.data)
 
     def write(self, slot: int, name: str, values: Array) -> None:
         self._tensors[name][slot] = values
@@ -132,7 +126,7 @@ class DeviceAdapters:
             self.write(0, name, np.zeros((rank, width), shape.dtype))
 
     def places(self, first_slot: int) -> Iterator[Place]:
-        return places(self.shape, first_slot, lambda name: int(self._tensors[name].data_ptr()))
+        return self.shape.places(first_slot, lambda name: int(self._tensors[name].data_ptr()))
 
     def write(self, slot: int, name: str, values: Array) -> None:
         content = np.ascontiguousarray(values, self.shape.dtype)

@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class TableShape:
-    first_slot: int
-    lines: int
-    columns: int
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether no row has an adapter."""
-        return self.first_slot == 0
-
-
-@dataclass(frozen=True, slots=True)
 class AdapterTable:
     """`members` is the row that a place reads, `filled` whether what it makes of it counts."""
 
@@ -38,8 +26,9 @@ class AdapterTable:
     places: NDArray[np.int64]  # [B, 2], each row's line and column
 
     @property
-    def shape(self) -> TableShape:
-        return TableShape(self.first_slot, *self.members.shape)
+    def is_plain(self) -> bool:
+        """Whether no row has an adapter."""
+        return self.first_slot == 0
 
 
 def adapter_table(slots: NDArray[np.int64]) -> AdapterTable:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bestiary.errors import KernelError
 from deployments.kernels import decoder_names as names
 from deployments.kernels.adapter_memory import AdapterMemory
-from deployments.kernels.adapter_table import TableShape, adapter_table
+from deployments.kernels.adapter_table import adapter_table
 from deployments.kernels.decoder_names import Graph
 from deployments.kernels.kv_pool import ELEMENT_TYPES, KvPool, KvTokens, PoolShape
 from deployments.kernels.prompt_session import PromptPart, PromptSession
@@ -26,8 +26,8 @@ from deployments.kernels.prompt_session import PromptPart, PromptSession
 WIDE = 64  # logits of one run that a shared buffer holds
 BINDINGS = 128  # kept; beyond it the one used longest ago is made again when needed
 
-# Graph, first row, rows, new tokens per row, wanted logits per row, adapters.
-BindingKey = tuple[Graph, int, int, int, int, TableShape]
+# Graph, first row, rows, new tokens per row, wanted logits per row, slots of adapters.
+BindingKey = tuple[Graph, int, int, int, int, tuple[int, ...]]
 
 
 def pool_shape(session: ort.InferenceSession, slots: int, max_length: int) -> PoolShape:
@@ -51,9 +51,6 @@ class _Binding:
     lengths: NDArray[np.int32]  # [B]
     longest: NDArray[np.int32]  # []
     logits: NDArray[np.float32]  # [B * K, V]
-    members: NDArray[np.int64]  # these three as in `adapter_table.py`
-    filled: NDArray[np.generic]
-    places: NDArray[np.int64]
 
 
 class DecoderSession:
@@ -82,7 +79,6 @@ class DecoderSession:
         self.vocabulary: int = next(
             value.shape[1] for value in session.get_outputs() if value.name == names.LOGITS
         )
-        self._adapter_type = np.dtype(np.float32) if adapters is None else adapters.shape.dtype
         self._sessions = dict.fromkeys(Graph, session) | dict(others or {})
         self._graphs = (Graph.DECODE, *(others or {}))  # those that have a session of their own
         self._pool = pool
@@ -122,12 +118,9 @@ class DecoderSession:
         self._check(first_row, rows, tokens, past)
         slots = np.zeros(rows, np.int64) if adapters is None else adapters
         self._check_adapters(slots, rows)
-        table = adapter_table(slots)
         wanted = tokens if every else 1
-        binding = self._binding((graph, first_row, rows, tokens, wanted, table.shape))
-        binding.members[...] = table.members
-        binding.filled[...] = table.filled
-        binding.places[...] = table.places
+        key = (graph, first_row, rows, tokens, wanted, tuple(slots.tolist()))
+        binding = self._binding(key)
         binding.token_ids[...] = token_ids
         np.add(past, tokens - 1, out=binding.lengths)
         binding.longest[...] = binding.lengths.max() + 1
@@ -214,7 +207,13 @@ class DecoderSession:
         return found
 
     def _bind(
-        self, graph: Graph, first_row: int, rows: int, tokens: int, wanted: int, table: TableShape
+        self,
+        graph: Graph,
+        first_row: int,
+        rows: int,
+        tokens: int,
+        wanted: int,
+        slots: tuple[int, ...],
     ) -> _Binding:
         session = self._sessions[graph]
         binding = _Binding(
@@ -224,9 +223,6 @@ class DecoderSession:
             lengths=np.zeros(rows, np.int32),
             longest=np.zeros((), np.int32),
             logits=self._logits_for(first_row, rows, wanted),
-            members=np.zeros((table.lines, table.columns), np.int64),
-            filled=np.zeros((table.lines, table.columns), self._adapter_type),
-            places=np.zeros((rows, 2), np.int64),
         )
         positions = np.arange(tokens - wanted, tokens, dtype=np.int64)
         all_wanted = np.tile(positions[:, np.newaxis], (rows, 1, 1))
@@ -238,7 +234,7 @@ class DecoderSession:
         _bind_output(binding.bound, names.LOGITS, binding.logits)
         self._bind_caches(binding.bound, first_row, rows)
         if self.adapters is not None:
-            self._bind_adapters(binding, table, self.adapters)
+            _bind_adapters(binding.bound, np.array(slots), self.adapters)
         return binding
 
     def _logits_for(self, first_row: int, rows: int, wanted: int) -> NDArray[np.float32]:
@@ -258,18 +254,6 @@ class DecoderSession:
             bound.bind_input(names.past(layer, names.PARTS[part]), *place)
             bound.bind_output(names.present(layer, names.PARTS[part]), *place)
 
-    def _bind_adapters(self, binding: _Binding, table: TableShape, memory: AdapterMemory) -> None:
-        filled = binding.filled.reshape(1, table.lines, table.columns, 1, 1)
-        _bind_input(binding.bound, names.ADAPTER_MEMBERS, binding.members)
-        _bind_input(binding.bound, names.ADAPTER_FILLED, filled)
-        _bind_input(binding.bound, names.ADAPTER_PLACES, binding.places)
-        for place in memory.places(table.first_slot):
-            # Without adapters one row of the base's slot, which is zero, is enough.
-            rank = 1 if table.is_plain else place.rank
-            shape = (*place.outer, table.lines, 1, rank, place.width)
-            where = (memory.device, 0, memory.shape.dtype.type, shape, place.address)
-            binding.bound.bind_input(place.name, *where)
-
 
 def extremes(slots: int, prompt_run: int) -> tuple[tuple[int, int, bool], ...]:
     """Rows, tokens of each, and whether all logits are wanted."""
@@ -284,6 +268,21 @@ def _check_takes(session: ort.InferenceSession, adapters: AdapterMemory | None) 
         raise KernelError("a graph that takes adapters has no memory for them")
     if adapters is not None and not takes:
         raise KernelError("the graph was built without adapters")
+
+
+def _bind_adapters(bound: ort.IOBinding, slots: NDArray[np.int64], memory: AdapterMemory) -> None:
+    table = adapter_table(slots)
+    filled = table.filled.astype(memory.shape.dtype)[np.newaxis, :, :, np.newaxis, np.newaxis]
+    # Written once, as the wanted positions are.
+    bound.bind_cpu_input(names.ADAPTER_MEMBERS, table.members)
+    bound.bind_cpu_input(names.ADAPTER_FILLED, filled)
+    bound.bind_cpu_input(names.ADAPTER_PLACES, table.places)
+    for place in memory.places(table.first_slot):
+        # Without adapters one row of the base's slot, which is zero, is enough.
+        rank = 1 if table.is_plain else place.rank
+        shape = (*place.outer, len(table.members), 1, rank, place.width)
+        where = (memory.device, 0, memory.shape.dtype.type, shape, place.address)
+        bound.bind_input(place.name, *where)
 
 
 def _bind_input(bound: ort.IOBinding, name: str, value: NDArray[np.generic]) -> None:

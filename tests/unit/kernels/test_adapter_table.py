@@ -39,11 +39,11 @@ def test_rows_without_one_get_a_place_that_counts_nothing_and_reads_one_of_them(
 
 def test_without_adapters_there_is_one_place_for_all() -> None:
     table = adapter_table(np.zeros(16, np.int64))
-    assert table.shape.is_plain
+    assert table.is_plain
     assert table.members.shape == (1, 1)
 
 
 def test_only_the_slots_between_the_lowest_and_the_highest_are_read() -> None:
-    shape = adapter_table(np.array([7, 0, 5])).shape
-    assert (shape.first_slot, shape.lines, shape.columns) == (5, 3, 1)
-    assert not shape.is_plain
+    table = adapter_table(np.array([7, 0, 5]))
+    assert (table.first_slot, *table.members.shape) == (5, 3, 1)
+    assert not table.is_plain
